@@ -212,7 +212,7 @@ async fn manifest_without_a_weight_does_not_reset_it() {
     // The pools and members keep the manifest's order, although the operator applies only one of them.
     apply("operator", json!([{ "name": "first", "backends": [{ "name": "b", "weight": 0 }] }])).await;
     let after = apply("gitops", from_git).await;
-    let weights: Vec<_> = after.spec.pools.iter().flat_map(|pool| &pool.backends).collect();
+    let weights: Vec<_> = after.spec.pools.iter().flat_map(maglev_crd::Pool::named_backends).collect();
     let weights: Vec<_> = weights.iter().map(|b| (b.name.as_str(), b.weight.map(Weight::get))).collect();
     assert_eq!(weights, [("a", None), ("b", Some(0)), ("c", None)]);
 }

@@ -35,6 +35,7 @@ mod promtool;
 mod proxies;
 mod sandbox;
 mod scrapes;
+mod services;
 mod stalled_probes;
 mod table_fingerprints;
 mod tenant;

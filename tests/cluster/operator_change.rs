@@ -69,7 +69,7 @@ impl Fixture {
             None => member.name.clone(),
         };
         let pool = |pool: &maglev_crd::Pool| {
-            format!("{}: {}", pool.name, pool.backends.iter().map(member).collect::<Vec<_>>().join(" "))
+            format!("{}: {}", pool.name, pool.named_backends().iter().map(member).collect::<Vec<_>>().join(" "))
         };
         pools.iter().map(pool).collect::<Vec<_>>().join("; ")
     }

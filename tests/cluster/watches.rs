@@ -55,7 +55,8 @@ impl Agent {
     pub fn start(client: Client, node: &str) -> Self {
         let delays = DELAYS;
         let events = Arc::new(EventCollector::default());
-        let options = WatchOptions { node_name: node.into(), allow_loopback: false, icmp_missing: None, delays };
+        let options =
+            WatchOptions { node_name: node.into(), allow_loopback: false, icmp_missing: None, services: true, delays };
         let (watches, config_rx) = Watches::new(client, options, events.handle());
         let shutdown = CancellationToken::new();
         tokio::spawn(watches.run(shutdown.clone()));

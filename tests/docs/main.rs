@@ -23,7 +23,7 @@ use std::{
 use regex::Regex;
 
 /// Every document, by its path in the checkout.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -37,6 +37,7 @@ const PAGES: [&str; 22] = [
     "docs/guide/first-frontend.md",
     "docs/guide/install.md",
     "docs/guide/network.md",
+    "docs/guide/services.md",
     "docs/guide/teams.md",
     "docs/guide/test-from-outside.md",
     "docs/guide/troubleshooting.md",

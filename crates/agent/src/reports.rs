@@ -6,6 +6,7 @@ use maglev_model::{
     Name,
     change::{Change, Report as ReportChange},
     config::Frontend,
+    derived::DerivedName,
     event::{Event, Events, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{HealthSnapshot, ProbeCode, Transition},
@@ -60,9 +61,11 @@ impl Reports {
     }
 
     /// Reports that the node is programming a new spec of `frontend`. A spec that is already programmed stays so:
-    /// weights that follow health do not make it pending.
+    /// weights that follow health, and members that follow a Service, do not make it pending.
     pub fn set_pending(&mut self, frontend: &Arc<Frontend>) {
-        let done = |report: &Report| report.result == ProgramResult::Programmed && report.frontend == *frontend;
+        let is_same =
+            |before: &Arc<Frontend>| before == frontend || follows_service(frontend) && is_same_spec(before, frontend);
+        let done = |report: &Report| report.result == ProgramResult::Programmed && is_same(&report.frontend);
         if !self.reports.get(&frontend.name).is_some_and(done) {
             self.set(frontend, ProgramResult::Pending, "");
         }
@@ -113,6 +116,12 @@ impl Reports {
 /// change without a new generation of the Frontend.
 fn is_same_spec(before: &Arc<Frontend>, now: &Arc<Frontend>) -> bool {
     Arc::ptr_eq(before, now) || before.revision == now.revision && Fingerprint::new(before) == Fingerprint::new(now)
+}
+
+/// True if a pool follows a Service that has endpoints.
+fn follows_service(frontend: &Frontend) -> bool {
+    let mut members = frontend.pools.iter().flat_map(|pool| &pool.members);
+    members.any(|member| DerivedName::parse(&member.backend).is_some())
 }
 
 /// The probe code of the last backend that changed in the direction of `to`, and so caused the transition.

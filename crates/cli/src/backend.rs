@@ -17,6 +17,7 @@ use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
     config::{Backend, Check},
+    derived::Origin,
     health::{BackendState, ProbeCode},
 };
 
@@ -33,6 +34,9 @@ pub struct Backends {
 struct Row {
     name: String,
     address: String,
+    /// The Node or Service of a Backend without an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     state: &'static str,
     up_on_nodes: Ratio,
     admin_state: &'static str,
@@ -106,6 +110,7 @@ impl Row {
         Some(Self {
             name: name.to_string(),
             address: newest.address.to_string(),
+            origin: Origin::parse(name).map(|origin| origin.to_string()),
             state: common_state(states()),
             up_on_nodes: Ratio::count(states(), |state| state == BackendState::Up),
             admin_state: newest.admin_state.as_str(),
@@ -122,7 +127,7 @@ impl Printable for Backends {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut head = vec!["NAME", "ADDRESS", "STATE", "UP-ON", "ADMIN", "CHECK", "CODE", "SINCE"];
         if wide {
-            head.extend(["FRONTENDS", "OTHERWISE"]);
+            head.extend(["FRONTENDS", "ORIGIN", "OTHERWISE"]);
         }
         let mut table = Table::new(head);
         for backend in &self.backends {
@@ -139,7 +144,8 @@ impl Printable for Backends {
                 text(backend.since.map(|at| age(at.0, now))),
             ];
             if wide {
-                row.extend([backend.frontends.to_string().into(), backend.otherwise.join(", ").into()]);
+                let origin = text(backend.origin.clone());
+                row.extend([backend.frontends.to_string().into(), origin, backend.otherwise.join(", ").into()]);
             }
             table.row(row);
         }

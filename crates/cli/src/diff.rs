@@ -152,13 +152,17 @@ impl DryRuns {
     /// # Errors
     /// The API server refuses a list, or does not answer.
     pub async fn read_stored(&mut self, client: &Client) -> anyhow::Result<()> {
-        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Namespace);
+        let on_demand = [Kind::Namespace, Kind::EndpointSlice];
+        let kinds = Kind::ALL.into_iter().filter(|kind| !on_demand.contains(kind));
         let list = async |kind: Kind| list(client, kind).await;
         let lists: Vec<Vec<_>> = stream::iter(kinds).map(list).buffer_unordered(CONCURRENCY).try_collect().await?;
         self.changed.stored = lists.into_iter().flatten().collect();
         let required = self.changed.requirements();
         if required.namespaces {
             self.changed.stored.extend(list(Kind::Namespace).await?);
+        }
+        if required.endpoint_slices {
+            self.changed.stored.extend(list(Kind::EndpointSlice).await?);
         }
         let read = async |holder: Holder| {
             let content = read_certificates(client.clone(), &holder).await;

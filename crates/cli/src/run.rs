@@ -34,7 +34,9 @@ use super::{
 use maglev_crd as crd;
 use maglev_fleet::NodeState;
 use maglev_kube::{LastWriter, operator_change::last_writer};
-use maglev_model::{Name, operator_change::OperatorChange, printable::escaped_lines, trace::Flow, vip::Weight};
+use maglev_model::{
+    Name, derived::Origin, operator_change::OperatorChange, printable::escaped_lines, trace::Flow, vip::Weight,
+};
 use maglev_rpc::client::AgentClient;
 
 /// The context of a command.
@@ -254,6 +256,9 @@ impl Run<'_> {
 
     /// The last writer of a Backend; `None` without an API server, or if the object cannot be read.
     async fn writer(&self, name: &Name) -> Option<LastWriter> {
+        if Origin::parse(name).is_some() {
+            return None;
+        }
         let client = self.session.kube_unless_server().await?;
         let api: Api<crd::Backend> = Api::namespaced(client.clone(), name.namespace());
         last_writer(&api.get_metadata(name.name()).await.ok()?.metadata)

@@ -71,9 +71,10 @@ impl Session {
         }
     }
 
-    /// Parses `text`, either `namespace/name` or a name.
+    /// Parses `text`: `namespace/name`, a name, or the name of a derived Backend.
     pub async fn name(&self, text: &str, namespace: Option<&str>) -> Name {
         match text.split_once('/') {
+            None if text.starts_with("node:") => Name::from(text),
             Some((namespace, name)) => Name::namespaced(namespace, name),
             None => Name::namespaced(&self.namespace(namespace).await, text),
         }

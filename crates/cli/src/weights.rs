@@ -11,6 +11,7 @@ use maglev_model::{
     Name,
     actual::VppVip,
     config::{Frontend, Member, MemberTarget, Standing},
+    derived::Origin,
     health::BackendState,
     ramp::Ramp,
     weights::{BackendCondition, DesiredWeight, EffectiveWeights},
@@ -136,7 +137,13 @@ fn reason(
         BackendCondition::NeverKnown => "not probed yet, or cannot be probed",
         BackendCondition::Unknown => "no probe result since the Backend was enabled or its address changed",
         BackendCondition::CheckMissing => "the HealthCheck is missing or invalid",
+        BackendCondition::Unreadable if Origin::parse(&member.backend).is_some() => {
+            "the endpoints of the Service are not known, or the address is not allowed"
+        }
         BackendCondition::Unreadable => "the Backend is invalid",
+        BackendCondition::Paused if Origin::parse(&member.backend).is_some() => {
+            "the endpoint terminates or is not ready: no new flows"
+        }
         BackendCondition::Paused => "paused by an operator: no new flows",
         BackendCondition::Disabled => "disabled by an operator: no flows",
         BackendCondition::PathDown => "probes succeed, but packets of the VIP do not reach the server",
@@ -155,7 +162,9 @@ fn up_reason(frontend: &Frontend, effective: &EffectiveWeights, index: usize, me
     let pool = |index: usize| frontend.pools.get(index).map_or("", |pool| &*pool.name);
     match effective.active_pool {
         Some(active) if active == index && member.weight.get() == 0 => {
-            format!("up, but its weight in pool {} is 0", pool(index))
+            let why =
+                if Origin::parse(&member.backend).is_some() { ": the Service has no ready endpoint there" } else { "" };
+            format!("up, but its weight in pool {} is 0{why}", pool(index))
         }
         Some(active) if active == index => format!("up, and pool {} is active", pool(index)),
         Some(active) => format!("up, but on standby: pool {} is active", pool(active)),

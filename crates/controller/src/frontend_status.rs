@@ -16,6 +16,7 @@ use maglev_crd::FrontendStatus;
 use maglev_model::{
     Name,
     config::{Frontend, Standing},
+    derived::DerivedName,
     event::FrontendState,
     problem::{Problem, Reason},
 };
@@ -44,10 +45,23 @@ const INVALID_SPEC: [Reason; 8] = [
     Reason::EncapFamilyMismatch,
     Reason::EncapUnsupported,
 ];
-const REFERENCES: [Reason; 2] = [Reason::BackendNotFound, Reason::BackendUnreadable];
+const REFERENCES: [Reason; 6] = [
+    Reason::BackendNotFound,
+    Reason::BackendUnreadable,
+    Reason::ServiceNotFound,
+    Reason::ServicePortNotFound,
+    Reason::EndpointSliceUnreadable,
+    Reason::ServicesDisabled,
+];
 const CONFLICTS: [Reason; 2] = [Reason::AddressOwnedByOtherNamespace, Reason::Conflicted];
-const DEGRADING: [Reason; 4] =
-    [Reason::BackendNotFound, Reason::DuplicateAddress, Reason::WeightsTooLarge, Reason::NoBackends];
+const DEGRADING: [Reason; 6] = [
+    Reason::BackendNotFound,
+    Reason::ServiceNotFound,
+    Reason::EndpointSliceUnreadable,
+    Reason::DuplicateAddress,
+    Reason::WeightsTooLarge,
+    Reason::NoBackends,
+];
 
 /// Reasons for which a Backend of a Frontend is not probed although its HealthCheck exists.
 pub const HEALTH_CHECK_UNUSABLE: [Reason; 4] =
@@ -181,6 +195,12 @@ fn set_backends<'a>(
     let Some(Resolved { frontend, .. }) = inputs.resolved else { return };
     let members = frontend.pools.iter().flat_map(|pool| &pool.members).map(|member| &member.backend);
     let names: BTreeSet<&Name> = members.collect();
+    if names.iter().any(|name| DerivedName::parse(name).is_some_and(|name| name.is_unknown())) {
+        // The endpoints of a Service are not known to the controller. The stored numbers are the last that were.
+        (new.backends_up, new.backends_total) = (old.backends_up, old.backends_total);
+        new.backends_summary.clone_from(&old.backends_summary);
+        return;
+    }
     let up = if only_inherited(inputs) && old.backends_up.is_some() {
         usize::try_from(old.backends_up.unwrap_or(0)).unwrap_or(0)
     } else {

@@ -78,6 +78,8 @@ pub struct ControllerOptions {
     pub identity: String,
     /// Allows loopback addresses in Frontends and Backends (`--allow-loopback`).
     pub allow_loopback: bool,
+    /// Watches EndpointSlices while pools follow a Service (`--services`).
+    pub services: bool,
     /// Delays of the watches.
     pub delays: Delays,
     /// Longest time that a new leader waits for the agents' states before its first write.
@@ -90,6 +92,7 @@ impl ControllerOptions {
             namespace: namespace.to_owned(),
             identity: identity.to_owned(),
             allow_loopback: false,
+            services: false,
             delays: Delays::default(),
             collect_for: COLLECT_FOR,
         }

@@ -65,7 +65,7 @@ impl Status {
             StatusKind::Kind(Kind::Frontend) => Self::Frontend(decode(value)),
             StatusKind::Kind(Kind::AddressPolicy) => Self::AddressPolicy(decode(value)),
             // Nodes and Namespaces have no status that the controller writes.
-            StatusKind::Kind(Kind::LoadBalancerConfig | Kind::Node | Kind::Namespace) => {
+            StatusKind::Kind(Kind::LoadBalancerConfig | Kind::Node | Kind::Namespace | Kind::EndpointSlice) => {
                 Self::LoadBalancerConfig(decode(value))
             }
             StatusKind::MaglevNode => Self::MaglevNode(decode(value)),

@@ -31,8 +31,11 @@ use super::{
     node_status::LinkState,
 };
 pub use actions::Action;
-use maglev_index::{Index, IndexOptions, Object, PolicyCounts};
-use maglev_kube::{KindUpdate, NamespaceDemand, ObservedNode, StatusKind, StoredStatus, cluster_watch::BoundPod};
+use maglev_index::{Coverage, Index, IndexOptions, Object, PolicyCounts};
+use maglev_kube::{
+    KindUpdate, NamespaceDemand, ObservedNode, SliceDemand, SliceWatch, StatusKind, StoredStatus,
+    cluster_watch::BoundPod,
+};
 use maglev_model::{
     Name,
     change::ConfigDelta,
@@ -64,6 +67,14 @@ struct Agent {
     digest: Option<Digest>,
 }
 
+/// The watches to change after an update; `None` for one that goes on.
+#[derive(Debug, Default)]
+pub struct Demands {
+    /// The number to watch Namespaces with.
+    pub(crate) namespaces: Option<Option<u64>>,
+    pub(crate) slices: Option<Option<SliceWatch>>,
+}
+
 /// Holds everything that the statuses follow from, and the set of objects whose status may be out of date.
 ///
 /// Owned and updated by the task of one term.
@@ -88,12 +99,15 @@ pub struct StatusEngine {
     /// The numbers of the AddressPolicies, as of the last computation of one of their statuses.
     policy_counts: BTreeMap<Name, PolicyCounts>,
     namespaces: NamespaceDemand,
+    /// `None` if EndpointSlices are not watched.
+    slices: Option<SliceDemand>,
     tables: TableDifferences,
 }
 
 impl StatusEngine {
-    pub fn new(allow_loopback: bool) -> Self {
-        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, ..IndexOptions::default() });
+    /// An engine without objects. `services` is true if EndpointSlices are watched while pools follow a Service.
+    pub fn new(allow_loopback: bool, services: bool) -> Self {
+        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, services, ..IndexOptions::default() });
         Self {
             index,
             config_rx,
@@ -112,6 +126,7 @@ impl StatusEngine {
             counts: HashMap::new(),
             policy_counts: BTreeMap::new(),
             namespaces: NamespaceDemand::default(),
+            slices: services.then(SliceDemand::default),
             tables: TableDifferences::default(),
         }
     }
@@ -141,12 +156,12 @@ impl StatusEngine {
         self.agents.values().filter(|agent| agent.link == LinkState::Connected).count()
     }
 
-    /// Returns the number to watch Namespaces with, if it has changed.
-    pub fn apply_kinds(&mut self, updates: Vec<KindUpdate>) -> Option<Option<u64>> {
+    /// Applies updates of the kinds that users write, of Namespaces and of EndpointSlices.
+    pub fn apply_kinds(&mut self, updates: Vec<KindUpdate>) -> Demands {
         let mut affected: BTreeSet<Key> = BTreeSet::new();
         let mut batch = self.index.batch();
-        for KindUpdate { kind, first, deleted, objects: observed } in updates {
-            let has_status = kind != Kind::Namespace;
+        for KindUpdate { kind, services, first, deleted, objects: observed } in updates {
+            let has_status = !matches!(kind, Kind::Namespace | Kind::EndpointSlice);
             for name in deleted {
                 batch.delete(kind, &name);
                 if !has_status {
@@ -168,7 +183,9 @@ impl StatusEngine {
                 insert_newer(&mut self.stored, key, stored);
                 objects.push(object.object);
             }
-            if first {
+            if let (true, Some(services)) = (first, services) {
+                batch.reset_slices(Coverage::Services(services), objects);
+            } else if first {
                 batch.reset(kind, objects);
             } else {
                 objects.into_iter().for_each(|object| batch.apply(object));
@@ -177,7 +194,10 @@ impl StatusEngine {
         let changes = batch.publish();
         affected.extend(changes.problems().map(|changed| (StatusKind::Kind(changed.kind), changed.name.clone())));
         self.follow_config(affected);
-        self.namespaces.update(&mut self.index)
+        Demands {
+            namespaces: self.namespaces.update(&mut self.index),
+            slices: self.slices.as_mut().and_then(|slices| slices.update(&mut self.index)),
+        }
     }
 
     /// Marks the affected objects as dirty, and those that the new configuration affects.

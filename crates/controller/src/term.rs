@@ -90,7 +90,7 @@ pub async fn run(controller: Controller, leadership: Arc<Leadership>, end: Cance
     let (watch, receivers) = ClusterWatch::new(client.clone(), &options.namespace, options.delays);
     let links_rx = links.follow(stop.clone());
     let term = Term {
-        engine: StatusEngine::new(options.allow_loopback),
+        engine: StatusEngine::new(options.allow_loopback, options.services),
         queue: WriteQueue::default(),
         writer: StatusWriter::new(client.clone(), Arc::clone(&leadership)),
         recorder: EventRecorder::new(client, &options.identity, leadership),
@@ -157,8 +157,12 @@ impl Term {
                     if count == 0 {
                         return;
                     }
-                    if let Some(number) = self.engine.apply_kinds(std::mem::take(&mut kind_updates)) {
+                    let demands = self.engine.apply_kinds(std::mem::take(&mut kind_updates));
+                    if let Some(number) = demands.namespaces {
                         receivers.namespaces.send_replace(number);
+                    }
+                    if let Some(watch) = demands.slices {
+                        receivers.slices.send_replace(watch);
                     }
                 }
                 Ok(()) = receivers.nodes.changed() => {

@@ -12,10 +12,10 @@ use super::{
     address::Address,
     condition::{self, Condition},
     disruption::Disruption,
-    number::{Dscp, Port, TableLength, Weight},
+    number::{Dscp, Port, TableLength},
     path_probe::PathProbe,
+    pool::Pool,
     ramp_up::RampUp,
-    text,
 };
 use maglev_model as model;
 
@@ -300,38 +300,6 @@ impl From<OnBackendDown> for model::config::OnBackendDown {
             OnBackendDown::Keep => Self::Keep,
         }
     }
-}
-
-/// A group of backends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Pool {
-    /// Name of the pool, such as primary: lower-case letters, digits and hyphens, at most 63
-    /// characters. Must be unique within the Frontend. Required.
-    #[schemars(schema_with = "text::label")]
-    pub name: String,
-
-    /// Backends of the pool: at most 256, each listed once. A backend may be in several pools.
-    /// Required; may be empty.
-    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub backends: Vec<PoolBackend>,
-}
-
-/// A backend in a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PoolBackend {
-    /// Name of a Backend in the namespace of the Frontend. Required.
-    #[schemars(schema_with = "text::object_name")]
-    pub name: String,
-
-    /// Share of new flows relative to the other backends of the pool: 0 (no new flows) to 100. If
-    /// absent, 10.
-    ///
-    /// The schema has no default for this field: a manifest without it does not own it, so GitOps
-    /// tools do not revert a change that an operator made by hand.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<Weight>,
 }
 
 /// Observed state of a Frontend over all nodes, written by the controller.

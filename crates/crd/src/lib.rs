@@ -31,9 +31,11 @@ mod maglev_node;
 mod network;
 mod number;
 mod path_probe;
+mod pool;
 mod ramp_up;
 mod reference;
 mod schema;
+mod services;
 mod status_range;
 #[cfg(test)]
 mod tests;
@@ -50,8 +52,7 @@ pub use disruption::Disruption;
 pub use duration::Duration;
 pub use error::ValueError;
 pub use frontend::{
-    Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, OnBackendDown, Pool, PoolBackend, Protocol,
-    SessionAffinity,
+    Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, OnBackendDown, Protocol, SessionAffinity,
 };
 pub use header::{Header, HeaderSource, SecretKeyRef};
 pub use health_check::{
@@ -67,9 +68,11 @@ pub use maglev_node::{
 pub use network::Network;
 pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
 pub use path_probe::{PacketSize, PathInterval, PathProbe, PathProbeMode};
+pub use pool::{ExternalTrafficPolicy, Pool, PoolBackend, PoolService, ServiceTargets};
 pub use ramp_up::RampUp;
 pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
 pub use schema::yaml;
+pub use services::{NodeCheckType, NodeHealthCheck, Services};
 pub use status_range::StatusRange;
 
 /// The API group.

@@ -14,6 +14,7 @@ use super::{
     duration::Duration,
     network::Network,
     number::{Int, PowerOfTwo},
+    services::Services,
     text,
 };
 use maglev_model as model;
@@ -63,6 +64,12 @@ pub struct LoadBalancerConfigSpec {
     /// Settings of the probes of backends.
     #[serde(default)]
     pub probe: Probe,
+
+    /// Settings of pools that follow a Service. They apply to the whole cluster, not only to the
+    /// selected nodes: those of the oldest LoadBalancerConfig that has them are used. If absent in all,
+    /// the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Services>,
 
     /// Networks whose addresses no Frontend and no Backend may have, whatever AddressPolicies allow: at most 64. Applies
     /// to the whole cluster, not only to the selected nodes. VIPs and servers that VPP has are kept.

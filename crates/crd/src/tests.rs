@@ -211,7 +211,7 @@ fn examples_are_valid_and_their_references_resolve() {
             assert!(checks.contains(check), "{name} names {check}");
         }
         for pool in object["spec"]["pools"].as_array().into_iter().flatten() {
-            for backend in pool["backends"].as_array().unwrap() {
+            for backend in pool["backends"].as_array().into_iter().flatten() {
                 assert!(backends.contains(backend["name"].as_str().unwrap()), "{name} names {backend}");
             }
         }

@@ -8,7 +8,7 @@ use super::{
     event_id::{EventId, InvalidEventId},
     message::{ClientFilter, LogFilter},
 };
-use maglev_model::Name;
+use maglev_model::{Name, derived::DerivedName};
 
 /// Largest number of open Frontends.
 const MAX_OPEN: usize = 20;
@@ -79,6 +79,7 @@ fn names(parameter: &str, list: Option<&str>, max: usize) -> Result<Vec<Name>, S
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok(Name::namespaced(namespace, name))
         }
+        None if DerivedName::parse(&Name::from(*text)).is_some() => Ok(Name::from(*text)),
         _ => Err(format!("{parameter}: {text:?} is not namespace/name")),
     };
     list.iter().map(name).collect()

@@ -91,7 +91,10 @@ impl RequestError {
 fn change_status(error: &ChangeError) -> StatusCode {
     match error {
         ChangeError::NotFound { .. } | ChangeError::NoSuchPart { .. } => StatusCode::NOT_FOUND,
-        ChangeError::Owned { .. } | ChangeError::Unserved { .. } | ChangeError::Busy { .. } => StatusCode::CONFLICT,
+        ChangeError::Derived(_)
+        | ChangeError::Owned { .. }
+        | ChangeError::Unserved { .. }
+        | ChangeError::Busy { .. } => StatusCode::CONFLICT,
         // Rejections by the API server are passed on; other errors are not the user's fault.
         ChangeError::Api { source, .. } => match maglev_kube::refusal_code(source) {
             Some(401) => StatusCode::UNAUTHORIZED,

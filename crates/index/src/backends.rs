@@ -1,5 +1,6 @@
 //! Stores Backends and resolves them with their HealthChecks, for lookup by the Frontends that refer to them.
 
+mod derived;
 mod entitlement;
 
 use std::{
@@ -23,6 +24,7 @@ use super::{
 use maglev_model::{
     Name,
     config::{AdminState, Backend, Check, Kind, Member, MemberTarget},
+    derived::Origin,
     drain::DrainConf,
     problem::{Problem, Reason},
 };
@@ -64,12 +66,54 @@ impl BackendRead {
 
 struct Entry {
     meta: Meta,
+    /// `None` for a stored Backend.
+    origin: Option<Origin>,
     read: BackendRead,
+    /// The readable address at the last resolution. It determines the encap that Frontends claim.
+    resolved_address: Option<IpAddr>,
     entitlement: Entitlement,
     record: Record,
 }
 
-#[derive(Default)]
+impl Entry {
+    /// The Backend; the readable address of one that does not take effect. Adds its problems to `problems`.
+    fn backend(
+        &self,
+        frontends: &Frontends,
+        checks: &HealthChecks,
+        node_check: &Check,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Backend, Option<IpAddr>> {
+        let name = &self.meta.name;
+        let (address, check, admin_state, drain) = match &self.read {
+            BackendRead::Unreadable { problem, address } => {
+                problems.push(problem.clone());
+                return Err(*address);
+            }
+            BackendRead::Readable { address, check, admin_state, drain } => (*address, check, *admin_state, *drain),
+        };
+        if frontends.is_vip(address) {
+            problems.push(used_by_frontend(name, address));
+            return Err(Some(address));
+        }
+        if let Some(refusal) = self.entitlement.refusal() {
+            problems.push(refusal.clone());
+            return Err(Some(address));
+        }
+        let check = match &self.origin {
+            Some(Origin::Node(_)) => node_check.clone(),
+            _ => self.entitlement.restrict(resolve_check(name, check.as_ref(), checks)),
+        };
+        // Certificates that have not been read yet are not a problem: the state is transient.
+        if let Check::Missing(problem) | Check::NotSupported(problem) = &check
+            && problem.reason != Reason::CertificateUnknown
+        {
+            problems.push(problem.clone());
+        }
+        Ok(Backend { name: name.clone(), revision: self.meta.revision.clone(), address, admin_state, drain, check })
+    }
+}
+
 pub struct Backends {
     entries: HashMap<Name, Entry>,
     targets: HashMap<Name, MemberTarget>,
@@ -80,6 +124,8 @@ pub struct Backends {
     /// The Frontends that refer to each Backend.
     pub users: References,
     quotas: BackendQuotas,
+    /// The health check of derived Backends that are Nodes.
+    node_check: Check,
     dirty: BTreeSet<Name>,
 }
 
@@ -109,7 +155,9 @@ impl Backends {
             read.address().iter().for_each(|address| self.by_address.add(address, &name));
             let record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
             let entitlement = Entitlement::default();
-            self.entries.insert(name.clone(), Entry { meta, read, entitlement, record });
+            let origin = Origin::parse(&name);
+            self.entries
+                .insert(name.clone(), Entry { meta, origin, read, resolved_address: None, entitlement, record });
         }
         self.dirty.insert(name);
     }
@@ -127,7 +175,7 @@ impl Backends {
 
     /// The names of all stored objects.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.entries.keys()
+        self.entries.iter().filter(|(_, entry)| entry.origin.is_none()).map(|(name, _)| name)
     }
 
     /// Marks a Backend as dirty, because an object that it refers to changed.
@@ -176,47 +224,21 @@ impl Backends {
             return self.targets.remove(name).is_some();
         };
         let mut problems = Vec::new();
-        let target = match &entry.read {
-            BackendRead::Unreadable { problem, address } => {
-                problems.push(problem.clone());
+        let target = match entry.backend(frontends, checks, &self.node_check, &mut problems) {
+            Ok(backend) => MemberTarget::Backend(super::keep_if_equal(&mut self.resolved, name, backend)),
+            Err(address) => {
                 self.resolved.remove(name);
-                MemberTarget::Unreadable { address: *address }
-            }
-            BackendRead::Readable { address, .. } if frontends.is_vip(*address) => {
-                problems.push(used_by_frontend(name, *address));
-                self.resolved.remove(name);
-                MemberTarget::Unreadable { address: Some(*address) }
-            }
-            BackendRead::Readable { address, .. } if entry.entitlement.refusal().is_some() => {
-                problems.extend(entry.entitlement.refusal().cloned());
-                self.resolved.remove(name);
-                MemberTarget::Unreadable { address: Some(*address) }
-            }
-            BackendRead::Readable { address, check, admin_state, drain } => {
-                let check = resolve_check(name, check.as_ref(), checks);
-                let check = entry.entitlement.restrict(check);
-                // Certificates that have not been read yet are not a problem: the state is transient.
-                if let Check::Missing(problem) | Check::NotSupported(problem) = &check
-                    && problem.reason != Reason::CertificateUnknown
-                {
-                    problems.push(problem.clone());
-                }
-                let backend = Backend {
-                    name: entry.meta.name.clone(),
-                    revision: entry.meta.revision.clone(),
-                    address: *address,
-                    admin_state: *admin_state,
-                    drain: *drain,
-                    check,
-                };
-                MemberTarget::Backend(super::keep_if_equal(&mut self.resolved, name, backend))
+                MemberTarget::Unreadable { address }
             }
         };
         problems.extend(entry.entitlement.reports().cloned());
-        let in_effect = matches!(target, MemberTarget::Backend(_));
+        // A derived Backend has no object whose versions take effect.
+        let in_effect = entry.origin.is_none() && matches!(target, MemberTarget::Backend(_));
         let object = ObjectVersion { kind: Kind::Backend, name, revision: &entry.meta.revision };
         entry.record.settle(object, in_effect, problems, changes);
-        let changed = self.targets.get(name) != Some(&target);
+        let address = entry.read.address();
+        let is_readable_as_before = std::mem::replace(&mut entry.resolved_address, address) == address;
+        let changed = self.targets.get(name) != Some(&target) || !is_readable_as_before;
         if changed {
             self.targets.insert(entry.meta.name.clone(), target);
         }

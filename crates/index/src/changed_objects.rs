@@ -22,6 +22,8 @@ pub struct ChangedObjects {
 pub struct Requirements {
     /// True if the Namespaces are required, because an AddressPolicy selects them by label.
     pub namespaces: bool,
+    /// True if the EndpointSlices are required, because a pool follows a Service.
+    pub endpoint_slices: bool,
     /// The Secrets and ConfigMaps that HealthChecks refer to.
     pub certificates: BTreeSet<Holder>,
 }
@@ -38,7 +40,11 @@ impl ChangedObjects {
     pub fn requirements(&self) -> Requirements {
         let (mut index, _) = self.index(IndexOptions::default());
         self.change(&mut index);
-        Requirements { namespaces: index.needs_namespaces(), certificates: index.required_certificates() }
+        Requirements {
+            namespaces: index.needs_namespaces(),
+            endpoint_slices: !index.followed_services().is_empty(),
+            certificates: index.required_certificates(),
+        }
     }
 
     /// The configurations of the node that `options` name; `None` if the node is not among the stored objects.

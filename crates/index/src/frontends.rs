@@ -2,6 +2,7 @@
 
 mod assembly;
 mod capacity;
+mod derivation;
 mod entitlement;
 
 use std::{
@@ -14,6 +15,7 @@ use imbl::OrdMap;
 
 use self::{
     capacity::{Table, Tables},
+    derivation::Followers,
     entitlement::{Entitlement, FrontendQuotas},
 };
 use super::{
@@ -25,11 +27,12 @@ use super::{
     node_addresses::NodeAddresses,
     object::{Meta, NodeObject},
     references::References,
+    services::Membership,
 };
 use maglev_model::{
     Name,
     config::{Frontend, Kind, Standing},
-    problem::Problem,
+    problem::{Problem, Reason},
     vip::{Service, VipKey},
 };
 
@@ -80,6 +83,8 @@ impl FrontendRead {
 struct Entry {
     meta: Meta,
     read: FrontendRead,
+    /// The members of the pools that follow a Service, in the order of the pools.
+    memberships: Vec<Membership>,
     /// The resolved pools; `None` for an unreadable Frontend and before the first resolution.
     resolution: Option<Resolution>,
     /// The decision between the claims on the address.
@@ -98,6 +103,7 @@ impl Entry {
         Self {
             meta,
             read,
+            memberships: Vec::new(),
             resolution: None,
             outcome: Outcome::Granted,
             entitlement: Entitlement::default(),
@@ -151,6 +157,7 @@ pub struct Frontends {
     /// The tables of all Frontends that are served or wait for room.
     tables: Tables,
     quotas: FrontendQuotas,
+    followers: Followers,
     /// The Frontends that wait for room.
     excess: BTreeSet<Name>,
 }
@@ -186,6 +193,8 @@ impl Frontends {
         {
             entry.read.backends().for_each(|backend| backends.remove(backend, name));
             new.read.backends().for_each(|backend| backends.add(backend, name));
+            self.followers.remove(name, &entry.read);
+            self.followers.add(name, &new.read);
         }
         entry.meta = new.meta;
         entry.read = new.read;
@@ -195,6 +204,7 @@ impl Frontends {
     fn put(&mut self, entry: Entry, backends: &mut References) {
         let name = entry.meta.name.clone();
         entry.read.backends().for_each(|backend| backends.add(backend, &name));
+        self.followers.add(&name, &entry.read);
         self.unknown_claims += usize::from(entry.read.vip().is_none());
         if let Some(address) = entry.read.address {
             self.addresses.add(address, entry.meta.age());
@@ -218,6 +228,8 @@ impl Frontends {
         self.quotas.forget(&entry.meta, &mut entry.entitlement);
         self.tables.replace(entry.table.take(), None);
         entry.read.backends().for_each(|backend| backends.remove(backend, name));
+        self.followers.remove(name, &entry.read);
+        self.followers.release(&entry, backends);
         self.unknown_claims -= usize::from(entry.read.vip().is_none());
         if let Some(address) = entry.read.address {
             self.addresses.remove(address, &entry.meta.age());
@@ -236,11 +248,6 @@ impl Frontends {
     pub fn delete_node(&mut self, node: &str) {
         let changed = self.nodes.delete(node);
         self.touch_addresses(changed);
-    }
-
-    /// The names of the Nodes with an address.
-    pub fn node_names(&self) -> impl Iterator<Item = &str> {
-        self.nodes.names()
     }
 
     /// Marks the Frontends on `addresses` as dirty.
@@ -310,7 +317,9 @@ impl Frontends {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let before = entry.claimed_encap();
         entry.resolution = match (entry.read.address, entry.read.settings()) {
-            (Some(address), Some(settings)) => Some(members::resolve(&entry.meta.name, address, settings, backends)),
+            (Some(address), Some(settings)) => {
+                Some(members::resolve(&entry.meta.name, address, settings, &entry.memberships, backends))
+            }
             _ => None,
         };
         if let Some(address) = entry.read.address
@@ -346,7 +355,9 @@ impl Frontends {
         let in_effect = entry.read.vip().is_some() && standing == Standing::Serving;
         let mut problems: Vec<Problem> =
             entry.resolution.iter().flat_map(|resolution| resolution.problems.iter().cloned()).collect();
-        if let Standing::Held(problem) | Standing::Withdrawn(problem) = &standing {
+        if let Standing::Held(problem) | Standing::Withdrawn(problem) = &standing
+            && problem.reason != Reason::EndpointsUnknown
+        {
             problems.push(problem.clone());
         }
         problems

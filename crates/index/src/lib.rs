@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  Secret, ConfigMap ──▶ HealthCheck ──▶ Backend ──▶ Frontend ──▶ claims on its address ─┐
+//!  EndpointSlice, Node ──▶ derived Backends ──▶ (as above)                              │
 //!  AddressPolicy, Namespace ──▶ what each namespace may use ─────────────────────────────┤
 //!  Node, LoadBalancerConfig ─────────────────────────────────────────────────────────────┴▶ Config, problems, Changes
 //! ```
@@ -15,6 +16,7 @@
 //! kind has been listed, since missing objects would look like problems.
 
 mod backends;
+mod batch;
 mod certificates;
 mod changed_objects;
 mod changes;
@@ -31,13 +33,12 @@ mod policy_counts;
 mod policy_explainer;
 mod read;
 mod references;
+mod services;
 #[cfg(test)]
 mod tests;
+mod work;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use imbl::OrdMap;
 use tokio::sync::watch;
@@ -48,16 +49,23 @@ use self::{
     health_checks::HealthChecks,
     node::NodeSettings,
     policies::{DenyList, Policies},
+    services::Services,
 };
 pub use self::{
+    batch::Batch,
     certificates::{Holder, HolderContent, HolderKind},
     changed_objects::{ChangedObjects, ConfigPair, Requirements},
     changes::{Changes, ObjectProblem},
     manifest::{Manifest, ManifestError},
     node::ConfigSelection,
-    object::{Meta, NamespaceObject, NodeObject, Object, Stored, Unreadable},
+    object::{
+        AddressType, EndpointSliceObject, EndpointState, Meta, NamespaceObject, NodeObject, Object, SliceContent,
+        SliceEndpoint, SlicePort, Stored, Unreadable,
+    },
     policy_counts::PolicyCounts,
     policy_explainer::{NamespaceLimits, PolicyExplainer},
+    services::Coverage,
+    work::Work,
 };
 use maglev_model::{
     Name,
@@ -75,24 +83,8 @@ pub struct IndexOptions {
     pub node_name: Option<String>,
     /// Human-readable reason for which this node cannot send ICMP probes; `None` if it can.
     pub icmp_missing: Option<String>,
-}
-
-/// Counters of the work since the start, for tests of incremental resolution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    pub health_checks: u64,
-    pub backends: u64,
-    /// Frontends whose pools were resolved.
-    pub frontends: u64,
-    /// Addresses whose conflicts were decided.
-    pub addresses: u64,
-    /// Claims compared on these addresses.
-    pub claims: u64,
-    /// Selections of the LoadBalancerConfig of the own Node.
-    pub nodes: u64,
-    /// Compilations of what a namespace may use.
-    pub grants: u64,
-    pub published: u64,
+    /// True if EndpointSlices are watched (`--services`).
+    pub services: bool,
 }
 
 /// Holds all custom resources and their resolved state. Owned and updated by a single task.
@@ -104,6 +96,7 @@ pub struct Index {
     frontends: Frontends,
     node: NodeSettings,
     policies: Policies,
+    services: Services,
     /// Changes since the last publication.
     changes: Changes,
     work: Work,
@@ -117,14 +110,16 @@ impl Index {
         let (config_tx, config_rx) = watch::channel(None);
         let mut policies = Policies::default();
         policies.set_deny_list(DenyList { allow_loopback: options.allow_loopback, ..DenyList::default() });
+        let services = Services::new(options.services);
         let index = Self {
             options,
             listed: BTreeSet::new(),
             health_checks: HealthChecks::default(),
-            backends: Backends::default(),
+            backends: Backends::new(services.nodes.check()),
             frontends: Frontends::default(),
             node: NodeSettings::default(),
             policies,
+            services,
             changes: Changes::default(),
             work: Work::default(),
             config_tx,
@@ -155,7 +150,7 @@ impl Index {
 
     /// Starts a batch: several objects with one [`Batch::publish`].
     pub fn batch(&mut self) -> Batch<'_> {
-        Batch { index: self }
+        Batch::new(self)
     }
 
     /// The problems of an object, sorted. Empty before every kind has been listed.
@@ -166,7 +161,7 @@ impl Index {
             Kind::Frontend => self.frontends.problems(name),
             Kind::LoadBalancerConfig => self.node.problems(name),
             Kind::AddressPolicy => self.policies.problems(name),
-            Kind::Node | Kind::Namespace => &[],
+            Kind::Node | Kind::Namespace | Kind::EndpointSlice => &[],
         }
     }
 
@@ -197,9 +192,22 @@ impl Index {
         self.policies.selects_by_label()
     }
 
+    /// The Services that pools follow. Their EndpointSlices have to be watched.
+    pub fn followed_services(&self) -> BTreeSet<Name> {
+        self.frontends.followed_services()
+    }
+
+    /// A number that changes with [`Self::followed_services`], which takes longer to compute.
+    pub fn followed_version(&self) -> u64 {
+        self.frontends.followed_version()
+    }
+
     /// Forgets the objects of a kind that is no longer watched. Takes effect with the next publication.
     pub fn unlist(&mut self, kind: Kind) {
         self.listed.remove(&kind);
+        if kind == Kind::EndpointSlice {
+            self.services.cover(None);
+        }
         self.stored(kind).iter().for_each(|name| self.forget(kind, name));
     }
 
@@ -211,6 +219,8 @@ impl Index {
     fn is_listed(&self, kind: Kind) -> bool {
         match kind {
             Kind::Namespace if !self.needs_namespaces() => true,
+            // Only pools that follow a Service need them.
+            Kind::EndpointSlice => true,
             Kind::Node if self.options.node_name.is_some() && !self.node.has_node() => false,
             _ => self.listed.contains(&kind),
         }
@@ -244,8 +254,10 @@ impl Index {
                 self.policies.apply(meta, read, first_list);
             }
             Object::Namespace(namespace) => self.policies.apply_namespace(namespace),
+            Object::EndpointSlice(slice) => self.services.apply(slice),
             Object::Node(node) => {
                 self.frontends.apply_node(&node);
+                self.services.nodes.apply(&node);
                 if Some(&node.name) == self.options.node_name.as_ref() {
                     self.node.apply_node(node);
                 }
@@ -262,7 +274,11 @@ impl Index {
             Kind::AddressPolicy => self.policies.delete(name, &mut self.changes),
             Kind::Namespace => self.policies.delete_namespace(name.as_str()),
             // The settings of the own Node stay as last seen.
-            Kind::Node => self.frontends.delete_node(name.as_str()),
+            Kind::Node => {
+                self.frontends.delete_node(name.as_str());
+                self.services.nodes.delete(name.as_str());
+            }
+            Kind::EndpointSlice => self.services.delete(name),
         }
     }
 
@@ -274,7 +290,8 @@ impl Index {
             Kind::LoadBalancerConfig => self.node.names().cloned().collect(),
             Kind::AddressPolicy => self.policies.names().cloned().collect(),
             Kind::Namespace => self.policies.namespace_names().map(Name::cluster).collect(),
-            Kind::Node => self.frontends.node_names().map(Name::cluster).collect(),
+            Kind::Node => self.services.nodes.names().map(Name::cluster).collect(),
+            Kind::EndpointSlice => self.services.slice_names().cloned().collect(),
         }
     }
 
@@ -286,11 +303,16 @@ impl Index {
         if self.node.is_dirty() {
             self.policies.set_deny_list(self.node.deny_list(self.options.allow_loopback));
             self.policies.set_own_addresses(self.node.own_addresses());
+            if self.services.nodes.set_settings(self.node.service_settings()) {
+                self.backends.set_node_check(self.services.nodes.check());
+            }
         }
         let node = self.node.settle(changes, work);
         let affected = self.policies.settle(changes, work);
         self.frontends.touch_affected(&affected);
         self.backends.touch_affected(&affected);
+        let (services, backends) = (&mut self.services, &mut self.backends);
+        self.frontends.derive(services, backends, &mut self.health_checks.users, changes, work);
         self.frontends.entitle(&mut self.policies, work);
 
         let checks = self.health_checks.settle(changes, work);
@@ -323,60 +345,14 @@ impl Index {
             config.frontends = self.frontends.resolved.clone();
             config.backends = self.backends.resolved.clone();
             config.health_checks = self.health_checks.resolved.clone();
+            if let Some(check) = self.backends.used_node_check() {
+                config.health_checks.insert(check.name.clone(), Arc::clone(check));
+            }
             config.claims_unknown = self.frontends.claims_unknown();
             self.work.published += 1;
             self.config_tx.send_replace(Some(config));
         }
         std::mem::take(&mut self.changes)
-    }
-}
-
-/// Several changes that are published as one configuration.
-#[must_use = "a batch has no effect on the configuration before `publish`"]
-pub struct Batch<'a> {
-    index: &'a mut Index,
-}
-
-impl Batch<'_> {
-    /// Applies a created or changed object.
-    pub fn apply(&mut self, object: Object) {
-        self.index.apply_object(object, false);
-    }
-
-    /// Removes a deleted object. The labels of the own Node stay as last seen: they are then unknown, not empty.
-    pub fn delete(&mut self, kind: Kind, name: &Name) {
-        self.index.forget(kind, name);
-    }
-
-    /// Applies the content of a Secret or ConfigMap with certificates or the value of a header. Ignored if no HealthCheck
-    /// refers to the object.
-    pub fn apply_certificates(&mut self, holder: &Holder, content: HolderContent) {
-        self.index.health_checks.apply_certificates(holder, content);
-    }
-
-    /// Applies a complete list of `kind`. Objects of the kind that are not in the list are removed; objects of other kinds
-    /// in the list are only applied.
-    pub fn reset(&mut self, kind: Kind, objects: Vec<Object>) {
-        let first_list = self.index.listed.insert(kind);
-        let objects: BTreeMap<(Kind, Name), Object> =
-            objects.into_iter().map(|object| ((object.kind(), object.name()), object)).collect();
-        if first_list {
-            self.index.changes.listed.push((kind, u32::try_from(objects.len()).unwrap_or(u32::MAX)));
-        }
-        for name in self.index.stored(kind) {
-            if !objects.contains_key(&(kind, name.clone())) {
-                self.index.forget(kind, &name);
-            }
-        }
-        for ((object_kind, _), object) in objects {
-            self.index.apply_object(object, first_list && object_kind == kind);
-        }
-    }
-
-    /// Resolves the changes, and publishes a new configuration if it differs. Before every kind has been listed, the
-    /// changes contain only the received lists.
-    pub fn publish(self) -> Changes {
-        self.index.publish()
     }
 }
 

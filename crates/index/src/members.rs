@@ -9,10 +9,12 @@ use std::{
 use super::{
     backends::Backends,
     claims::{ClaimedEncap, EncapType},
+    services::{DerivedMember, Membership, ServicePool},
 };
 use maglev_model::{
     Name,
     config::{DisruptionBudget, Member, MemberTarget, OnBackendDown, Pool, RampUp},
+    derived::DerivedName,
     path::PathProbe,
     problem::{Problem, Reason},
     vip::{Encap, Family, TableLength, Weight},
@@ -25,12 +27,37 @@ pub struct MemberRead {
     pub weight: Weight,
 }
 
+/// A pool as read from the object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PoolRead {
+    Backends(Vec<MemberRead>),
+    Service(ServicePool),
+}
+
+impl PoolRead {
+    /// The named Backends.
+    fn entries(&self) -> &[MemberRead] {
+        match self {
+            Self::Backends(entries) => entries,
+            Self::Service(_) => &[],
+        }
+    }
+
+    /// The Service that the pool follows.
+    pub fn service(&self) -> Option<&ServicePool> {
+        match self {
+            Self::Backends(_) => None,
+            Self::Service(service) => Some(service),
+        }
+    }
+}
+
 /// The settings of a readable Frontend, without its claim.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrontendSettings {
     pub encap: EncapType,
     /// Pools in order of priority.
-    pub pools: Vec<(Arc<str>, Vec<MemberRead>)>,
+    pub pools: Vec<(Arc<str>, PoolRead)>,
     /// `spec.sessionAffinity` is `ClientIP`.
     pub sticky: bool,
     pub on_backend_down: OnBackendDown,
@@ -43,7 +70,12 @@ pub struct FrontendSettings {
 impl FrontendSettings {
     /// The named Backends in the order of the pools, with duplicates.
     pub fn backends(&self) -> impl Iterator<Item = &Name> {
-        self.pools.iter().flat_map(|(_, entries)| entries.iter().map(|entry| &entry.backend))
+        self.pools.iter().flat_map(|(_, pool)| pool.entries().iter().map(|entry| &entry.backend))
+    }
+
+    /// The pools that follow a Service.
+    pub fn services(&self) -> impl Iterator<Item = &ServicePool> {
+        self.pools.iter().filter_map(|(_, pool)| pool.service())
     }
 }
 
@@ -63,16 +95,40 @@ pub struct Resolution {
     pub problems: Vec<Problem>,
 }
 
-/// Resolves the pools and the encap of the Frontend `name` with the address `vip`.
-pub fn resolve(name: &Name, vip: IpAddr, settings: &FrontendSettings, backends: &Backends) -> Resolution {
+/// Resolves the pools and the encap of the Frontend `name` with the address `vip`. `memberships` are those of the pools that
+/// follow a Service, in their order.
+pub fn resolve(
+    name: &Name,
+    vip: IpAddr,
+    settings: &FrontendSettings,
+    memberships: &[Membership],
+    backends: &Backends,
+) -> Resolution {
     let mut resolver = PoolResolver { name, backends, by_address: HashMap::new(), problems: Vec::new() };
-    let pools: Vec<Pool> = settings.pools.iter().map(|(pool, entries)| resolver.pool(pool, entries)).collect();
+    let mut memberships = memberships.iter();
+    let unknown = memberships.clone().find_map(|membership| membership.held.clone());
+    let mut is_uncertain = false;
+    let mut pools: Vec<Pool> = Vec::with_capacity(settings.pools.len());
+    for (pool, read) in &settings.pools {
+        let mut members = match read {
+            PoolRead::Backends(entries) => resolver.pool(pool, entries),
+            PoolRead::Service(service) => {
+                let membership = memberships.next();
+                membership.map_or_else(Vec::new, |membership| resolver.service_pool(pool, service, membership))
+            }
+        };
+        if is_uncertain {
+            members.iter_mut().for_each(keep_weight);
+        }
+        is_uncertain |= members.iter().any(is_placeholder);
+        pools.push(Pool { name: pool.clone(), members });
+    }
     let mut problems = resolver.problems;
     problems.extend(heavy_pools(name, settings));
 
     let is_resolved = |member: &Member| matches!(member.target, MemberTarget::Backend(_));
     let resolves = pools.iter().flat_map(|pool| &pool.members).any(is_resolved);
-    if !resolves {
+    if !resolves && unknown.is_none() {
         problems.push(no_backends(name));
     }
     let (wanted, held) = match family(name, &pools, backends) {
@@ -83,10 +139,24 @@ pub fn resolve(name: &Name, vip: IpAddr, settings: &FrontendSettings, backends: 
         },
         Err(problem) => (None, Some(problem)),
     };
-    problems.extend(held.clone());
+    let held = unknown.or(held);
+    // Endpoints that have not been read yet are not a problem: the state is transient.
+    problems.extend(held.clone().filter(|problem| problem.reason != Reason::EndpointsUnknown));
     let claimed = ClaimedEncap::Known(settings.encap, wanted.map(Encap::backend_family));
     let encap = wanted.filter(|_| resolves);
     Resolution { pools, encap, claimed, held, problems }
+}
+
+/// Leaves the weight of a member as VPP has it. A pool must not take over from one whose members are not known.
+fn keep_weight(member: &mut Member) {
+    if let MemberTarget::Backend(backend) = &member.target {
+        member.target = MemberTarget::Unreadable { address: Some(backend.address) };
+    }
+}
+
+/// True for the place of endpoints that are not known.
+fn is_placeholder(member: &Member) -> bool {
+    DerivedName::parse(&member.backend).is_some_and(|name| name.is_unknown())
 }
 
 /// Resolves pool entries in the order of the manifest.
@@ -99,7 +169,7 @@ struct PoolResolver<'a> {
 }
 
 impl<'a> PoolResolver<'a> {
-    fn pool(&mut self, pool: &Arc<str>, entries: &[MemberRead]) -> Pool {
+    fn pool(&mut self, pool: &Arc<str>, entries: &[MemberRead]) -> Vec<Member> {
         let mut named = HashSet::new();
         let mut members = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -111,7 +181,52 @@ impl<'a> PoolResolver<'a> {
                 self.problem(Reason::DuplicateAddress, pool, entry, clause);
             }
         }
-        Pool { name: pool.clone(), members }
+        members
+    }
+
+    /// The members of a pool that follows a Service. A server whose address is also that of another Backend is left out.
+    fn service_pool(&mut self, pool: &Arc<str>, service: &ServicePool, membership: &Membership) -> Vec<Member> {
+        self.problems.extend(membership.problems.iter().cloned());
+        let mut members = Vec::with_capacity(membership.members.len() + 1);
+        let mut refused = Vec::new();
+        for derived in &membership.members {
+            let Some((backend, target)) = self.backends.find(derived.name.name()) else { continue };
+            let holder = *self.by_address.entry(derived.address).or_insert(backend);
+            if holder != backend {
+                refused.push((Reason::DuplicateAddress, derived, format!("is also the address of Backend {holder}")));
+                continue;
+            }
+            let mut member = Member {
+                backend: backend.clone(),
+                weight: derived.weight.unwrap_or(Weight::ZERO),
+                target: target.clone(),
+            };
+            if let MemberTarget::Unreadable { .. } = target {
+                refused.push((Reason::BackendUnreadable, derived, "is not allowed".to_owned()));
+            }
+            if derived.weight.is_none() {
+                keep_weight(&mut member);
+            }
+            members.push(member);
+        }
+        for reason in [Reason::DuplicateAddress, Reason::BackendUnreadable] {
+            let mut same = refused.iter().filter(|(other, ..)| *other == reason);
+            if let Some((_, DerivedMember { name, address, .. }, why)) = same.next() {
+                let others = same.count();
+                let (field, name) = (format!("spec.pools[{pool}].service"), name.name());
+                let message = format!(
+                    "Frontend {}: {field}: the address {address} of {name} {why}; so it is for {others} more of its servers; \
+                     they get no new traffic",
+                    self.name
+                );
+                self.problems.push(Problem::new(reason, field, message));
+            }
+        }
+        if membership.incomplete {
+            let backend = DerivedName::unknown(&service.service).into();
+            members.push(Member { backend, weight: Weight::ZERO, target: MemberTarget::Unreadable { address: None } });
+        }
+        members
     }
 
     fn member(&mut self, pool: &str, entry: &MemberRead) -> Option<Member> {
@@ -200,8 +315,8 @@ fn no_backends(name: &Name) -> Problem {
 /// The problems of pools with weights that are too large for the table. Warnings only.
 fn heavy_pools(name: &Name, settings: &FrontendSettings) -> impl Iterator<Item = Problem> {
     let limit = u32::from(settings.table_length.get()) / 16;
-    settings.pools.iter().filter_map(move |(pool, entries)| {
-        let sum: u32 = entries.iter().map(|entry| u32::from(entry.weight.get())).sum();
+    settings.pools.iter().filter_map(move |(pool, read)| {
+        let sum: u32 = read.entries().iter().map(|entry| u32::from(entry.weight.get())).sum();
         (sum > limit).then(|| {
             let field = format!("spec.pools[{pool}]");
             let message = format!(

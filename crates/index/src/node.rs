@@ -14,6 +14,7 @@ use super::{
     claims::Age,
     object::{Meta, NodeObject},
     policies::DenyList,
+    services::ServiceSettings,
 };
 use maglev_model::{
     Name,
@@ -34,6 +35,8 @@ pub struct NodeRead {
     pub probe: ProbeConf,
     /// `spec.neverAddresses`.
     pub never: Vec<IpNet>,
+    /// `spec.services`.
+    pub services: Option<ServiceSettings>,
     /// The unreadable parts.
     pub problems: Vec<Problem>,
 }
@@ -137,6 +140,17 @@ impl NodeSettings {
         DenyList { allow_loopback, sources: v4.chain(v6).collect(), never }
     }
 
+    /// The oldest LoadBalancerConfig with settings of Services.
+    fn with_services(&self) -> Option<&Entry> {
+        let mut entries = self.by_age.iter().filter_map(|age| self.entries.get(&age.name));
+        entries.find(|entry| entry.read.services.is_some())
+    }
+
+    /// The settings of Services, which apply to the whole cluster.
+    pub fn service_settings(&self) -> ServiceSettings {
+        self.with_services().and_then(|entry| entry.read.services.clone()).unwrap_or_default()
+    }
+
     /// The addresses of the own Node.
     pub fn own_addresses(&self) -> BTreeSet<IpAddr> {
         self.node.iter().flat_map(|node| node.addresses.iter().copied()).collect()
@@ -159,6 +173,7 @@ impl NodeSettings {
         let selection = self.node.as_ref().map(|node| self.selection_for(node)).unwrap_or_default();
         let (used, overridden): (_, Vec<_>) =
             (selection.used.cloned(), selection.overridden.into_iter().cloned().collect());
+        let with_services = self.with_services().map(|entry| entry.meta.name.clone());
         for age in &self.by_age {
             let Some(entry) = self.entries.get_mut(&age.name) else { continue };
             let mut problems = entry.read.problems.clone();
@@ -166,6 +181,11 @@ impl NodeSettings {
                 && overridden.contains(&age.name)
             {
                 problems.push(conflicted(&age.name, used, &node.name));
+            }
+            if let Some(used) = with_services.as_ref().filter(|used| **used != age.name)
+                && entry.read.services.is_some()
+            {
+                problems.push(overridden_services(&age.name, used));
             }
             let in_effect = problems.is_empty();
             let object =
@@ -212,4 +232,14 @@ fn conflicted(name: &Name, winner: &Name, node: &str) -> Problem {
          node uses exactly one"
     );
     Problem::new(Reason::Conflicted, FIELD, message)
+}
+
+/// The problem of settings of Services that do not apply.
+fn overridden_services(name: &Name, used: &Name) -> Problem {
+    const FIELD: &str = "spec.services";
+    let message = format!(
+        "LoadBalancerConfig {name}: {FIELD} has no effect, because the older LoadBalancerConfig {used} has it, too, and it \
+         applies to the whole cluster: remove it from one of them"
+    );
+    Problem::new(Reason::Invalid, FIELD, message)
 }

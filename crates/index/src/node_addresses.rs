@@ -50,9 +50,4 @@ impl NodeAddresses {
     pub fn node(&self, address: IpAddr) -> Option<&str> {
         self.nodes.get(&address)?.first().map(String::as_str)
     }
-
-    /// The names of all Nodes with an address.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.addresses.keys().map(String::as_str)
-    }
 }

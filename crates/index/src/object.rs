@@ -1,6 +1,6 @@
 //! The input of the index: stored objects, including objects that do not decode.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -9,6 +9,7 @@ use maglev_crd::{AddressPolicySpec, BackendSpec, FrontendSpec, HealthCheckSpec, 
 use maglev_model::{
     Name,
     config::{Kind, Revision},
+    vip::{Family, Protocol},
 };
 
 /// The metadata that the index needs.
@@ -60,6 +61,80 @@ pub struct NamespaceObject {
     pub labels: BTreeMap<String, String>,
 }
 
+/// The relevant fields of an EndpointSlice (`discovery.k8s.io/v1`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSliceObject {
+    pub name: Name,
+    /// The Service, from the label `kubernetes.io/service-name`.
+    pub service: Name,
+    /// `metadata.generation`: of two slices with the same endpoint, the newer generation counts.
+    pub generation: i64,
+    /// `addressType`; `None` if unreadable.
+    pub address_type: Option<AddressType>,
+    /// The ports and endpoints, or the error message of the decoder.
+    pub content: Result<SliceContent, String>,
+}
+
+/// The type of the addresses of an EndpointSlice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressType {
+    Ip(Family),
+    /// Host names, which no pool can use.
+    Fqdn,
+}
+
+/// The ports and endpoints of an EndpointSlice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SliceContent {
+    pub ports: Vec<SlicePort>,
+    pub endpoints: Vec<SliceEndpoint>,
+}
+
+/// A port of an EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePort {
+    /// The name of the Service's port; empty if it has none.
+    pub name: Arc<str>,
+    /// The port of the endpoints; `None` for all ports.
+    pub port: Option<u16>,
+    /// `None` for a protocol that no Frontend has.
+    pub protocol: Option<Protocol>,
+}
+
+/// An endpoint of an EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceEndpoint {
+    /// The first address: all addresses of an endpoint lead to the same pod.
+    pub address: IpAddr,
+    pub state: EndpointState,
+    /// The Node that the endpoint is on.
+    pub node: Option<Arc<str>>,
+}
+
+/// The state of an endpoint, from its conditions. The order is that of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EndpointState {
+    /// Neither ready nor serving while it terminates.
+    NotReady,
+    /// Serving and terminating: it keeps its flows and gets no new ones.
+    Draining,
+    Ready,
+}
+
+impl EndpointState {
+    /// The state for the conditions of an endpoint. An absent `ready` is true, an absent `serving` like `ready`.
+    pub fn from_conditions(ready: Option<bool>, serving: Option<bool>, terminating: Option<bool>) -> Self {
+        let ready = ready.unwrap_or(true);
+        if ready {
+            Self::Ready
+        } else if serving.unwrap_or(ready) && terminating.unwrap_or(false) {
+            Self::Draining
+        } else {
+            Self::NotReady
+        }
+    }
+}
+
 /// An object of a watched kind.
 #[derive(Clone, Debug)]
 pub enum Object {
@@ -70,8 +145,11 @@ pub enum Object {
     AddressPolicy(Stored<AddressPolicySpec>),
     /// A Namespace, whose labels AddressPolicies select.
     Namespace(NamespaceObject),
-    /// A Node. Its addresses are refused as addresses of Frontends; the labels of the agent's own Node select its settings.
+    /// A Node. Its addresses are refused as addresses of Frontends, and are those of Backends in pools that follow a Service;
+    /// the labels of the agent's own Node select its settings.
     Node(NodeObject),
+    /// An EndpointSlice of a Service that a pool follows.
+    EndpointSlice(EndpointSliceObject),
 }
 
 impl Object {
@@ -84,6 +162,7 @@ impl Object {
             Self::AddressPolicy(_) => Kind::AddressPolicy,
             Self::Namespace(_) => Kind::Namespace,
             Self::Node(_) => Kind::Node,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
         }
     }
 
@@ -96,6 +175,7 @@ impl Object {
             Self::AddressPolicy(object) => object.meta.name.clone(),
             Self::Namespace(namespace) => Name::cluster(&namespace.name),
             Self::Node(node) => Name::cluster(&node.name),
+            Self::EndpointSlice(slice) => slice.name.clone(),
         }
     }
 }

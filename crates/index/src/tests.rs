@@ -15,3 +15,4 @@ mod policy_limits;
 mod policy_properties;
 mod reading;
 mod references;
+mod services;

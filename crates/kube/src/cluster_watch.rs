@@ -4,7 +4,7 @@
 //! Unlike [`Watches`](super::Watches) this one feeds no index: the controller compares the computed status with the
 //! stored one. Called by `controller`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture, future::join_all};
 use jiff::Timestamp;
@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays,
     agent_pods::SELECTOR,
-    kind_watch::{KindWatch, RawUpdate, watch_while_wanted},
+    demand::{SliceWatch, watch_slices, watch_while_wanted},
+    kind_watch::{KindWatch, RawUpdate},
     pod::has_ended,
     raw_object::RawObject,
     reflector::{Listed, Reflector},
@@ -37,6 +38,8 @@ const USER_KINDS: [Kind; 5] =
 #[derive(Debug)]
 pub struct KindUpdate {
     pub kind: Kind,
+    /// The Services whose EndpointSlices are watched; `None` for all other kinds.
+    pub services: Option<Arc<BTreeSet<Name>>>,
     /// True if `objects` is the first complete list of the kind.
     pub first: bool,
     pub deleted: Vec<Name>,
@@ -101,7 +104,7 @@ pub struct BoundPod {
 
 /// Receivers of the watched state.
 pub struct ClusterReceivers {
-    /// Updates of the kinds that users write, and of Namespaces while they are watched.
+    /// Updates of the kinds that users write, and of Namespaces and EndpointSlices while they are watched.
     pub kinds: mpsc::Receiver<KindUpdate>,
     pub nodes: watch::Receiver<Listed<ObservedNode>>,
     /// The agents' pods.
@@ -109,6 +112,8 @@ pub struct ClusterReceivers {
     pub maglev_nodes: watch::Receiver<Listed<StoredStatus>>,
     /// The number of the watch of Namespaces, for [`NamespaceDemand`](super::NamespaceDemand); `None` to not watch them.
     pub namespaces: watch::Sender<Option<u64>>,
+    /// The watch of EndpointSlices, for [`SliceDemand`](super::SliceDemand); `None` to not watch them.
+    pub slices: watch::Sender<Option<SliceWatch>>,
 }
 
 /// The watches before they run.
@@ -120,6 +125,7 @@ pub struct ClusterWatch {
     pods: Reflector<RawObject, BoundPod>,
     maglev_nodes: Reflector<RawObject, StoredStatus>,
     namespaces: watch::Receiver<Option<u64>>,
+    slices: watch::Receiver<Option<SliceWatch>>,
 }
 
 impl ClusterWatch {
@@ -134,15 +140,16 @@ impl ClusterWatch {
         let maglev_nodes = everywhere(ApiResource::erase::<MaglevNode>(&()));
         let stored = |raw: &RawObject| Some(StoredStatus::from_raw(raw));
         let (maglev_nodes, maglev_nodes_rx) = Reflector::new(maglev_nodes, "MaglevNode", None, delays, stored);
-        let (namespaces_tx, namespaces) = watch::channel(None);
+        let ((namespaces_tx, namespaces), (slices_tx, slices)) = (watch::channel(None), watch::channel(None));
         let receivers = ClusterReceivers {
             kinds: kinds_rx,
             nodes: nodes_rx,
             pods: pods_rx,
             maglev_nodes: maglev_nodes_rx,
             namespaces: namespaces_tx,
+            slices: slices_tx,
         };
-        (Self { client, delays, kinds, nodes, pods, maglev_nodes, namespaces }, receivers)
+        (Self { client, delays, kinds, nodes, pods, maglev_nodes, namespaces, slices }, receivers)
     }
 
     /// Watches until `shutdown`, or until the receiver of the kinds is dropped.
@@ -156,12 +163,16 @@ impl ClusterWatch {
                 move |kind| KindWatch::new(client.clone(), kind, delays, Arc::clone(&throttle), updates.clone())
             };
             let watches = USER_KINDS.map(|kind| watch(kind).run());
-            let namespaces = watch_while_wanted(move || watch(Kind::Namespace), self.namespaces);
+            let (of_namespaces, of_slices) = (watch.clone(), watch);
+            let namespaces = watch_while_wanted(move || of_namespaces(Kind::Namespace), self.namespaces);
+            let slices = move |slices: SliceWatch| of_slices(Kind::EndpointSlice).of_services(slices.services);
+            let slices = watch_slices(slices, self.slices);
             drop(updates);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
                 () = namespaces => {}
+                () = slices => {}
                 () = forward(updates_rx, self.kinds) => {}
                 () = self.nodes.run(shutdown.clone()) => {}
                 () = self.pods.run(shutdown.clone()) => {}
@@ -173,10 +184,10 @@ impl ClusterWatch {
 }
 
 async fn forward(mut updates_rx: mpsc::Receiver<RawUpdate>, kinds: mpsc::Sender<KindUpdate>) {
-    while let Some(RawUpdate { kind, first, deleted, objects, .. }) = updates_rx.recv().await {
+    while let Some(RawUpdate { kind, services, first, deleted, objects, .. }) = updates_rx.recv().await {
         let objects =
             objects.iter().map(|raw| ObservedObject { object: raw.object(kind), stored: StoredStatus::from_raw(raw) });
-        let update = KindUpdate { kind, first, deleted, objects: objects.collect() };
+        let update = KindUpdate { kind, services, first, deleted, objects: objects.collect() };
         if kinds.send(update).await.is_err() {
             return;
         }

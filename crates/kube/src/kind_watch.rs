@@ -1,7 +1,7 @@
 //! The watch of one kind: lists, watches, starts over, and delivers updates. Run by `watches` and `cluster_watch`, one
 //! for each kind.
 
-use std::{pin::pin, sync::Arc};
+use std::{collections::BTreeSet, pin::pin, sync::Arc};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::{
@@ -10,7 +10,7 @@ use kube::{
 };
 use maglev_net::{Backoff, LogThrottle, error_chain, sleep_until_some};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep},
 };
 
@@ -22,12 +22,13 @@ use super::{
     raw_object::RawObject,
     watch_loop::is_expired,
 };
-use maglev_index::Index;
 use maglev_model::{Name, config::Kind};
 
 /// An update of one kind. To be applied in the order of the fields.
 pub struct RawUpdate {
     pub kind: Kind,
+    /// The Services whose EndpointSlices the watch delivers; `None` for all other kinds.
+    pub services: Option<Arc<BTreeSet<Name>>>,
     /// True if `objects` is the first complete list of the kind.
     pub first: bool,
     pub deleted: Vec<Name>,
@@ -39,6 +40,8 @@ pub struct RawUpdate {
 /// The watch of one kind before it runs.
 pub struct KindWatch {
     kind: Kind,
+    /// The Services whose EndpointSlices are delivered; `None` for objects of all other kinds.
+    services: Option<Arc<BTreeSet<Name>>>,
     api: Api<RawObject>,
     config: watcher::Config,
     /// `None` for a built-in kind.
@@ -51,50 +54,8 @@ pub struct KindWatch {
     confirmation_retry: Backoff,
     throttle: Arc<LogThrottle>,
     updates: mpsc::Sender<RawUpdate>,
-}
-
-/// Watches `kind` while `wanted` holds a number; another number starts over with a list.
-pub async fn watch_while_wanted(watch: impl Fn() -> KindWatch, mut wanted: tokio::sync::watch::Receiver<Option<u64>>) {
-    loop {
-        let is_wanted = wanted.borrow_and_update().is_some();
-        let current = async {
-            match is_wanted {
-                true => watch().run().await,
-                false => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = current => return,
-            // Without a sender, the last state stays in force.
-            Ok(()) = wanted.changed() => {}
-        }
-    }
-}
-
-/// The number of the current watch of Namespaces, while they have to be watched.
-#[derive(Debug, Default)]
-pub struct NamespaceDemand {
-    current: Option<u64>,
-    last: u64,
-}
-
-impl NamespaceDemand {
-    /// Sets whether `index` needs Namespaces, and forgets them when it no longer does. Returns the number to watch with,
-    /// if it has changed.
-    pub fn update(&mut self, index: &mut Index) -> Option<Option<u64>> {
-        let is_needed = index.needs_namespaces();
-        if is_needed == self.current.is_some() {
-            return None;
-        }
-        if is_needed {
-            self.last += 1;
-            self.current = Some(self.last);
-        } else {
-            self.current = None;
-            index.unlist(Kind::Namespace);
-        }
-        Some(self.current)
-    }
+    /// Set once the first list was delivered.
+    listed: Option<watch::Sender<bool>>,
 }
 
 /// Result of a watch that must be started over.
@@ -110,6 +71,7 @@ impl KindWatch {
     ) -> Self {
         Self {
             kind,
+            services: None,
             api: Api::all_with(client.clone(), &kinds::resource(kind)),
             config: kinds::watch_all(delays.watch),
             guard: CrdGuard::new(client, kind),
@@ -120,7 +82,18 @@ impl KindWatch {
             confirmation_retry: delays.backoff(),
             throttle,
             updates,
+            listed: None,
         }
+    }
+
+    /// Delivers only the EndpointSlices of `services`.
+    pub fn of_services(self, services: Arc<BTreeSet<Name>>) -> Self {
+        Self { services: Some(services), ..self }
+    }
+
+    /// Sets `listed` once the first list was delivered.
+    pub fn with_listed(self, listed: watch::Sender<bool>) -> Self {
+        Self { listed: Some(listed), ..self }
     }
 
     /// Watches until the receiver of updates is dropped.
@@ -188,8 +161,10 @@ impl KindWatch {
     fn apply_event(&mut self, event: watcher::Result<Event<RawObject>>) -> Option<Instant> {
         match event {
             Ok(Event::Init) => self.tracker.begin_list(),
+            Ok(Event::InitApply(object)) if !self.is_wanted(&object) => {}
             Ok(Event::InitApply(object)) => self.tracker.add_listed(object),
             Ok(Event::InitDone) => self.tracker.complete_list(),
+            Ok(Event::Apply(object)) if !self.is_wanted(&object) => self.tracker.delete(object.name()),
             Ok(Event::Apply(object)) => self.tracker.apply(object),
             Ok(Event::Delete(object)) => self.tracker.delete(object.name()),
             Err(error) => {
@@ -200,6 +175,12 @@ impl KindWatch {
             }
         }
         None
+    }
+
+    /// False for an EndpointSlice of a Service that no pool follows.
+    fn is_wanted(&self, object: &RawObject) -> bool {
+        let Some(services) = &self.services else { return true };
+        object.service().is_some_and(|service| services.contains(&service))
     }
 
     /// Reads the CRD and acts on its state. Returns `None` once the receiver of updates is dropped.
@@ -235,7 +216,12 @@ impl KindWatch {
     async fn deliver(&self, update: TrackerUpdate) -> Option<()> {
         let TrackerUpdate { first, deleted, objects } = update;
         let count = self.tracker.delivered_count();
-        self.updates.send(RawUpdate { kind: self.kind, first, deleted, objects, count }).await.ok()
+        let services = self.services.clone();
+        self.updates.send(RawUpdate { kind: self.kind, services, first, deleted, objects, count }).await.ok()?;
+        if let Some(listed) = self.listed.as_ref().filter(|_| first) {
+            listed.send_replace(true);
+        }
+        Some(())
     }
 
     fn warn(&self, message: &'static str, error: &str) {

@@ -17,13 +17,15 @@ pub fn resource(kind: Kind) -> ApiResource {
         Kind::AddressPolicy => ApiResource::erase::<AddressPolicy>(&()),
         Kind::Node => ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&()),
         Kind::Namespace => ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&()),
+        Kind::EndpointSlice => ApiResource::erase::<k8s_openapi::api::discovery::v1::EndpointSlice>(&()),
     }
 }
 
 /// Name of the CustomResourceDefinition of `kind`; `None` for a built-in kind.
 pub fn crd_name(kind: Kind) -> Option<String> {
     let resource = resource(kind);
-    (!matches!(kind, Kind::Node | Kind::Namespace)).then(|| format!("{}.{}", resource.plural, resource.group))
+    (!matches!(kind, Kind::Node | Kind::Namespace | Kind::EndpointSlice))
+        .then(|| format!("{}.{}", resource.plural, resource.group))
 }
 
 /// Watch settings for all objects. Each watch ends after `duration`, in whole seconds.
@@ -53,6 +55,6 @@ mod tests {
         let plurals = ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "addresspolicies"];
         let crds = plurals.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
         assert_eq!(names[..5], crds);
-        assert_eq!(names[5..], [None, None]);
+        assert_eq!(names[5..], [None, None, None]);
     }
 }

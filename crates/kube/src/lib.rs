@@ -4,6 +4,7 @@
 //! API server ──list+watch──▶ kind_watch (one per kind) ──RawUpdate──▶ watches ──▶ index ──▶ Config
 //!                              │ object_tracker: delivered, pending and deleted objects ▲
 //!                              └─ crd_guard: does the API server serve the kind?        │
+//!                              │ demand: EndpointSlices and Namespaces only while the index needs them
 //!            ──get by name───▶ certificates of HealthChecks ────────────────────────────┘
 //!            ─────list────▶ policies: AddressPolicies and Namespaces, for display
 //!            ───dry run───▶ dry_run: the objects that applying manifests would store, for display
@@ -39,6 +40,7 @@ pub mod watches;
 mod certificates;
 mod crd_guard;
 mod delays;
+mod demand;
 mod error;
 mod kind_watch;
 mod kinds;
@@ -60,10 +62,10 @@ pub use client::{ClientOptions, ClientPurpose};
 pub use cluster_watch::{ClusterReceivers, ClusterWatch, KindUpdate, ObservedNode, ObservedObject, StoredStatus};
 pub use crd_check::CrdCheck;
 pub use delays::Delays;
+pub use demand::{NamespaceDemand, SliceDemand, SliceWatch};
 pub use dry_run::{DryRun, DryRunEffect, DryRunError, Manifest, list_objects};
 pub use error::Error;
 pub use event_recorder::{EventNote, EventRecorder};
-pub use kind_watch::NamespaceDemand;
 pub use lease::{Leadership, LeaseLoop, LeaseOptions};
 pub use operator_change::{ChangeError, ChangeRequest, LastWriter, WriteOutcome};
 pub use policies::{ReadPolicy, read_namespaces, read_policies};

@@ -78,6 +78,9 @@ pub enum ChangeError {
         requested: String,
         existing: String,
     },
+    /// The Backend has no object, or its weight is not that of a pool's entry, because the pool follows a Service.
+    #[error("{0}")]
+    Derived(String),
     /// Another field manager owns the field.
     #[error(
         "{field} is managed by {owners}, which may revert your change; change it there, or use --force to take ownership"
@@ -109,6 +112,7 @@ impl ChangeError {
         match self {
             Self::NotFound { .. } => "NotFound",
             Self::NoSuchPart { .. } => "NoSuchPart",
+            Self::Derived(_) => "DerivedBackend",
             Self::Owned { .. } => "OwnedByOther",
             Self::Unserved { .. } => "WouldLeaveUnserved",
             Self::Api { .. } => "ApiRefused",

@@ -4,7 +4,7 @@
 //! looks deleted. Raw JSON always decodes; [`RawObject::object`] then reads the spec and keeps an unreadable one beside
 //! its error.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use kube::{
@@ -12,8 +12,11 @@ use kube::{
     api::ObjectMeta,
     core::{ApiResource, DynamicResourceScope},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::kinds::name_of;
 use maglev_index::{Meta, NamespaceObject, NodeObject, Object, Stored, Unreadable};
@@ -22,16 +25,25 @@ use maglev_model::{
     config::{Kind, Revision},
 };
 
+mod slice;
+
+/// The label of an EndpointSlice with the name of its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
 /// An object as the API server stores it.
 #[derive(Clone, Debug)]
 pub(crate) struct RawObject {
     metadata: ObjectMeta,
+    /// Without `endpoints`.
     json: Value,
+    /// `endpoints` of an EndpointSlice, not decoded: most EndpointSlices of a cluster are dropped after a look at their labels.
+    endpoints: Option<Box<RawValue>>,
 }
 
 impl<'de> Deserialize<'de> for RawObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut json = Value::deserialize(deserializer)?;
+        let RawFields { json, endpoints } = deserializer.deserialize_map(FieldsVisitor)?;
+        let mut json = Value::Object(json);
         let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) else {
             return Err(D::Error::custom("an object without metadata"));
         };
@@ -46,7 +58,35 @@ impl<'de> Deserialize<'de> for RawObject {
             generation: metadata.get("generation").and_then(Value::as_i64),
             ..ObjectMeta::default()
         };
-        Ok(Self { metadata, json })
+        Ok(Self { metadata, json, endpoints })
+    }
+}
+
+/// The fields of an object.
+struct RawFields {
+    json: Map<String, Value>,
+    endpoints: Option<Box<RawValue>>,
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = RawFields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawFields, A::Error> {
+        let mut fields = RawFields { json: Map::new(), endpoints: None };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "endpoints" {
+                fields.endpoints = Some(map.next_value()?);
+            } else {
+                fields.json.insert(key, map.next_value()?);
+            }
+        }
+        Ok(fields)
     }
 }
 
@@ -118,7 +158,14 @@ impl RawObject {
             Kind::AddressPolicy => Object::AddressPolicy(self.stored()),
             Kind::Node => Object::Node(self.node()),
             Kind::Namespace => Object::Namespace(self.namespace()),
+            Kind::EndpointSlice => Object::EndpointSlice(self.endpoint_slice()),
         }
+    }
+
+    /// The Service of an EndpointSlice; `None` without the label.
+    pub(crate) fn service(&self) -> Option<Name> {
+        let label = self.json.get("metadata")?.get("labels")?.get(SERVICE_NAME)?.as_str()?;
+        Some(Name::namespaced(self.metadata.namespace.as_deref().unwrap_or_default(), label))
     }
 
     fn stored<S: DeserializeOwned>(&self) -> Stored<S> {
@@ -184,89 +231,4 @@ fn explain<S: DeserializeOwned>(spec: &Value, error: &serde_json::Error) -> Stri
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn raw(json: Value) -> RawObject {
-        serde_json::from_value(json).expect("an object with metadata")
-    }
-
-    fn metadata() -> Value {
-        json!({
-            "name": "web-1", "namespace": "shop", "uid": "u-1", "resourceVersion": "42", "generation": 3,
-            "creationTimestamp": "2026-11-23T02:00:00Z", "managedFields": [{"manager": "kubectl"}],
-        })
-    }
-
-    #[test]
-    fn readable_object_decodes() {
-        let raw = raw(json!({"metadata": metadata(), "spec": {"address": "10.0.0.7"}}));
-        let Object::Backend(stored) = raw.object(Kind::Backend) else { panic!("it is a Backend") };
-        assert_eq!(stored.meta.name.as_str(), "shop/web-1");
-        assert_eq!((&*stored.meta.revision.uid, stored.meta.revision.generation), ("u-1", 3));
-        assert_eq!(stored.meta.created, "2026-11-23T02:00:00Z".parse().expect("a time"));
-        assert!(stored.spec.is_ok(), "{:?}", stored.spec);
-        assert_eq!(raw.version(), ObjectVersion { uid: "u-1".into(), resource_version: "42".into() });
-    }
-
-    #[test]
-    fn undecodable_object_keeps_its_raw_spec() {
-        for spec in [json!({"address": ["10.0.0.7"]}), json!("text"), json!(7), json!([]), Value::Null] {
-            let raw = raw(json!({"metadata": metadata(), "spec": spec}));
-            let Object::Backend(stored) = raw.object(Kind::Backend) else { panic!("it is a Backend") };
-            let unreadable = stored.spec.expect_err("it does not decode");
-            assert_eq!(unreadable.spec, spec);
-            assert!(!unreadable.error.is_empty());
-            assert_eq!(stored.meta.name.as_str(), "shop/web-1");
-        }
-        let raw = raw(json!({"metadata": {"name": 7, "generation": "x", "labels": 3}}));
-        assert!(matches!(raw.object(Kind::Frontend), Object::Frontend(Stored { spec: Err(_), .. })));
-        assert!(matches!(raw.object(Kind::Node), Object::Node(_)));
-    }
-
-    #[test]
-    fn list_survives_one_undecodable_object() {
-        let list = json!({
-            "apiVersion": "maglev.vpp.io/v1alpha1", "kind": "BackendList", "metadata": {"resourceVersion": "7"},
-            "items": [
-                {"metadata": {"name": "a", "namespace": "x"}, "spec": {"address": {}}},
-                {"metadata": {"name": "b", "namespace": "x"}, "spec": {"address": "10.0.0.7"}},
-            ],
-        });
-        let list: kube::core::ObjectList<RawObject> = serde_json::from_value(list).expect("the list decodes");
-        let readable: Vec<_> = list
-            .items
-            .iter()
-            .map(|raw| matches!(raw.object(Kind::Backend), Object::Backend(Stored { spec: Ok(_), .. })))
-            .collect();
-        assert_eq!(readable, [false, true]);
-    }
-
-    #[test]
-    fn header_values_are_never_shown() {
-        let spec = |header: Value| json!({"type": "HTTP", "port": 80, "http": {"headers": [header]}});
-        for header in [json!({"name": "X-Key", "value": 31_337}), json!("secret-31337")] {
-            let raw = raw(json!({"metadata": metadata(), "spec": spec(header)}));
-            let Object::HealthCheck(stored) = raw.object(Kind::HealthCheck) else { panic!("it is a HealthCheck") };
-            let error = stored.spec.expect_err("it does not decode").error;
-            assert!(!error.contains("31337") && error.contains("headers"), "{error}");
-        }
-    }
-
-    #[test]
-    fn node_has_labels_and_internal_addresses() {
-        let raw = raw(json!({
-            "metadata": {"name": "node-a", "labels": {"role": "lb"}},
-            "status": {"addresses": [
-                {"type": "Hostname", "address": "node-a"}, {"type": "InternalIP", "address": "10.0.0.1"},
-                {"type": "InternalIP", "address": "2001:db8::1"}, {"type": "InternalIP", "address": "odd"},
-            ]},
-        }));
-        let Object::Node(node) = raw.object(Kind::Node) else { panic!("it is a Node") };
-        assert_eq!((node.name.as_str(), node.labels["role"].as_str()), ("node-a", "lb"));
-        let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
-        assert_eq!(addresses, ["10.0.0.1", "2001:db8::1"]);
-    }
-}
+mod tests;

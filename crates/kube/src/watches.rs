@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays, Error,
     certificates::{Certificates, CertificatesRead},
-    kind_watch::{KindWatch, NamespaceDemand, RawUpdate, watch_while_wanted},
+    demand::{NamespaceDemand, SliceDemand, SliceWatch, watch_slices, watch_while_wanted},
+    kind_watch::{KindWatch, RawUpdate},
 };
-use maglev_index::{Changes, Holder, Index, IndexOptions, ObjectProblem};
+use maglev_index::{Changes, Coverage, Holder, Index, IndexOptions, ObjectProblem};
 use maglev_model::{
     Name,
     change::{Change, ConfigDelta, Problems},
@@ -39,6 +40,8 @@ pub struct WatchOptions {
     pub allow_loopback: bool,
     /// A sentence on what this node lacks for ICMP probes; `None` if it lacks nothing.
     pub icmp_missing: Option<String>,
+    /// Watches EndpointSlices while pools follow a Service (`--services`).
+    pub services: bool,
     pub delays: Delays,
 }
 
@@ -57,6 +60,8 @@ pub struct Watches {
     holders_tx: watch::Sender<BTreeSet<Holder>>,
     /// The number of the watch of Namespaces; `None` while they are not watched.
     namespaces_tx: watch::Sender<Option<u64>>,
+    /// The watch of EndpointSlices; `None` while they are not watched.
+    slices_tx: watch::Sender<Option<SliceWatch>>,
 }
 
 impl Watches {
@@ -66,6 +71,7 @@ impl Watches {
             allow_loopback: options.allow_loopback,
             node_name: Some(options.node_name.clone()),
             icmp_missing: options.icmp_missing.clone(),
+            services: options.services,
         };
         let (index, config_rx) = Index::new(index);
         let watches = Self {
@@ -78,6 +84,7 @@ impl Watches {
             published: None,
             holders_tx: watch::Sender::default(),
             namespaces_tx: watch::Sender::default(),
+            slices_tx: watch::Sender::default(),
         };
         (watches, config_rx)
     }
@@ -107,9 +114,13 @@ impl Watches {
                 let (updates, throttle) = (updates.clone(), Arc::clone(&throttle));
                 move |kind| KindWatch::new(client.clone(), kind, delays, Arc::clone(&throttle), updates.clone())
             };
-            let always = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Namespace);
+            let on_demand = [Kind::Namespace, Kind::EndpointSlice];
+            let always = Kind::ALL.into_iter().filter(|kind| !on_demand.contains(kind));
             let watches: Vec<_> = always.map(|kind| watch(kind).run()).collect();
-            let namespaces = watch_while_wanted(move || watch(Kind::Namespace), self.namespaces_tx.subscribe());
+            let (of_namespaces, of_slices) = (watch.clone(), watch);
+            let namespaces = watch_while_wanted(move || of_namespaces(Kind::Namespace), self.namespaces_tx.subscribe());
+            let slices = move |slices: SliceWatch| of_slices(Kind::EndpointSlice).of_services(slices.services);
+            let slices = watch_slices(slices, self.slices_tx.subscribe());
             drop(updates);
             let (reads, reads_rx) = mpsc::channel(QUEUE);
             let holders_rx = self.holders_tx.subscribe();
@@ -118,6 +129,7 @@ impl Watches {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
                 () = namespaces => {}
+                () = slices => {}
                 () = certificates.run() => {}
                 () = self.feed(updates_rx, reads_rx) => {}
             }
@@ -133,7 +145,7 @@ impl Watches {
     ) {
         let Some(mut index) = self.index.take() else { return };
         let (mut updates, mut reads) = (Vec::new(), Vec::new());
-        let mut namespaces = NamespaceDemand::default();
+        let (mut namespaces, mut slices) = (NamespaceDemand::default(), SliceDemand::default());
         loop {
             let received = tokio::select! {
                 received = updates_rx.recv_many(&mut updates, QUEUE) => received,
@@ -151,6 +163,9 @@ impl Watches {
             (index, changes) = apply(index, std::mem::take(&mut updates), std::mem::take(&mut reads)).await;
             if let Some(number) = namespaces.update(&mut index) {
                 self.namespaces_tx.send_replace(number);
+            }
+            if let Some(watch) = self.options.services.then(|| slices.update(&mut index)).flatten() {
+                self.slices_tx.send_replace(watch);
             }
             self.emit_delta(&index, &changes);
             emit_events(&self.events, changes);
@@ -195,12 +210,16 @@ impl Watches {
 async fn apply(mut index: Index, updates: Vec<RawUpdate>, reads: Vec<CertificatesRead>) -> (Index, Changes) {
     let work = move || {
         let mut batch = index.batch();
-        for RawUpdate { kind, first, deleted, objects, count: _ } in updates {
+        for RawUpdate { kind, services, first, deleted, objects, count: _ } in updates {
             for name in deleted {
                 batch.delete(kind, &name);
             }
             if first {
-                batch.reset(kind, objects.iter().map(|raw| raw.object(kind)).collect());
+                let objects = objects.iter().map(|raw| raw.object(kind)).collect();
+                match services {
+                    Some(services) => batch.reset_slices(Coverage::Services(services), objects),
+                    None => batch.reset(kind, objects),
+                }
             } else {
                 objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
             }

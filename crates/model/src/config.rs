@@ -43,11 +43,13 @@ pub enum Kind {
     Node,
     /// Namespaces, watched only while an AddressPolicy selects them by label.
     Namespace,
+    /// EndpointSlices, watched only while the pool of a Frontend follows a Service.
+    EndpointSlice,
 }
 
 impl Kind {
     /// Every watched kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::HealthCheck,
         Self::Backend,
         Self::Frontend,
@@ -55,6 +57,7 @@ impl Kind {
         Self::AddressPolicy,
         Self::Node,
         Self::Namespace,
+        Self::EndpointSlice,
     ];
 
     /// The spelling in manifests.
@@ -67,6 +70,7 @@ impl Kind {
             Self::AddressPolicy => "AddressPolicy",
             Self::Node => "Node",
             Self::Namespace => "Namespace",
+            Self::EndpointSlice => "EndpointSlice",
         }
     }
 }
@@ -89,9 +93,9 @@ impl Listed {
 pub struct Config {
     /// All Frontends with a readable claim, including withdrawn and held ones.
     pub frontends: OrdMap<Name, Arc<Frontend>>,
-    /// All readable Backends, including unused ones.
+    /// All readable Backends, including unused ones, and the derived Backends of pools that follow a Service.
     pub backends: OrdMap<Name, Arc<Backend>>,
-    /// All readable HealthChecks, including unused ones.
+    /// All readable HealthChecks, including unused ones, and that of Nodes while a pool uses Nodes.
     pub health_checks: OrdMap<Name, Arc<HealthCheck>>,
     /// The settings of the node.
     pub node: Arc<NodeConfig>,
@@ -256,9 +260,9 @@ impl fmt::Display for OnBackendDown {
 /// A resolved Backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
-    /// `namespace/name`.
+    /// `namespace/name`, or a [`DerivedName`](super::derived::DerivedName).
     pub name: Name,
-    /// Identity and version of the object.
+    /// Identity and version of the object; the default for a derived Backend.
     pub revision: Revision,
     /// The address of the application server.
     pub address: IpAddr,

@@ -5,12 +5,14 @@ use std::{fmt, net::IpAddr};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    config::{AdminState, Frontend, MemberTarget, OnBackendDown},
+    config::{AdminState, Frontend, Member, MemberTarget, OnBackendDown},
+    derived::DerivedName,
     vip::{Encap, Service},
 };
 
 /// SHA-256 over all inputs of programming a Frontend: VIP, encap with family and parameter, affinity, table length,
-/// `onBackendDown`, and the pools with the name, address, weight and admin state of each member. Health is not included.
+/// `onBackendDown`, and the pools with the name, address, weight and admin state of each member. Health is not included, and
+/// neither are members that follow a Service: like health, they change without a new version of the Frontend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// The version of the format; see [`Fingerprint::VERSION`].
@@ -41,9 +43,11 @@ impl Fingerprint {
         hash.numbers([frontend.sticky.into(), keeps.into(), frontend.table_length.get().into()]);
         hash.numbers([length(frontend.pools.len())]);
         for pool in &frontend.pools {
+            let stored = |member: &&Member| DerivedName::parse(&member.backend).is_none();
+            let members: Vec<&Member> = pool.members.iter().filter(stored).collect();
             hash.text(&pool.name);
-            hash.numbers([length(pool.members.len())]);
-            for member in &pool.members {
+            hash.numbers([length(members.len())]);
+            for member in members {
                 hash.text(member.backend.as_str());
                 hash.address(member.target.address());
                 hash.numbers([member.weight.get().into(), admin_state(&member.target)]);

@@ -11,6 +11,7 @@ pub mod change;
 pub mod conf;
 pub mod config;
 pub mod counters;
+pub mod derived;
 pub mod desired;
 pub mod disruption;
 pub mod drain;

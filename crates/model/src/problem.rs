@@ -25,6 +25,16 @@ pub enum Reason {
     BackendNotFound,
     /// A stored Backend does not decode.
     BackendUnreadable,
+    /// The Service that a pool follows has no EndpointSlice.
+    ServiceNotFound,
+    /// The Service that a pool follows has no such port, or several and the pool does not say which.
+    ServicePortNotFound,
+    /// The endpoints of the Service that a pool follows have not been read.
+    EndpointsUnknown,
+    /// An EndpointSlice of the Service that a pool follows does not decode.
+    EndpointSliceUnreadable,
+    /// A pool follows a Service, but the program runs without `--services`.
+    ServicesDisabled,
     /// A Backend with the same address precedes this one in the pool.
     DuplicateAddress,
     /// The referenced HealthCheck does not exist.
@@ -91,7 +101,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 46] = [
         Self::AddressOwnedByOtherNamespace,
         Self::AddressNotAllowed,
         Self::ProbeNotAllowed,
@@ -102,6 +112,11 @@ impl Reason {
         Self::Conflicted,
         Self::BackendNotFound,
         Self::BackendUnreadable,
+        Self::ServiceNotFound,
+        Self::ServicePortNotFound,
+        Self::EndpointsUnknown,
+        Self::EndpointSliceUnreadable,
+        Self::ServicesDisabled,
         Self::DuplicateAddress,
         Self::HealthCheckNotFound,
         Self::HealthCheckUnreadable,
@@ -153,6 +168,11 @@ impl Reason {
             Self::Conflicted => "Conflicted",
             Self::BackendNotFound => "BackendNotFound",
             Self::BackendUnreadable => "BackendUnreadable",
+            Self::ServiceNotFound => "ServiceNotFound",
+            Self::ServicePortNotFound => "ServicePortNotFound",
+            Self::EndpointsUnknown => "EndpointsUnknown",
+            Self::EndpointSliceUnreadable => "EndpointSliceUnreadable",
+            Self::ServicesDisabled => "ServicesDisabled",
             Self::DuplicateAddress => "DuplicateAddress",
             Self::HealthCheckNotFound => "HealthCheckNotFound",
             Self::HealthCheckUnreadable => "HealthCheckUnreadable",

@@ -86,6 +86,10 @@ pub struct Flags {
     #[arg(long, env = "MAGLEV_CONTROLLER_ALLOW_LOOPBACK")]
     pub allow_loopback: bool,
 
+    /// Let pools of Frontends follow Services: watch EndpointSlices while one does, for which the role needs rights; set as on the agents
+    #[arg(long, env = "MAGLEV_CONTROLLER_SERVICES")]
+    pub services: bool,
+
     /// Path of the kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the pod's ServiceAccount]
     #[arg(long, env = "MAGLEV_CONTROLLER_KUBECONFIG", value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,

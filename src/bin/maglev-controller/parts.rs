@@ -74,8 +74,11 @@ async fn start(
     let security = flags.agent_security(namespace)?;
     security.register(&registry)?;
     let links = FleetLinks::new(client.clone(), namespace, Delays::default(), FleetOptions::direct(security));
-    let options =
-        ControllerOptions { allow_loopback: flags.allow_loopback, ..ControllerOptions::new(namespace, &identity) };
+    let options = ControllerOptions {
+        allow_loopback: flags.allow_loopback,
+        services: flags.services,
+        ..ControllerOptions::new(namespace, &identity)
+    };
     let (guard, keys) = scrape_guard(&client, &flags.metrics_viewer, &registry)?;
     let certificates = flags.agent_certificates.then(|| (client.clone(), namespace.to_owned()));
     let controller = Controller::new(client, options, Arc::new(links), metrics);

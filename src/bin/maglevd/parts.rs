@@ -47,7 +47,8 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     let client = client::client(ClientOptions { kubeconfig, purpose, ..ClientOptions::default() }).await?;
     let auth = auth(flags, &client, &registry)?;
     let (allow_loopback, delays) = (flags.allow_loopback, Delays::default());
-    let options = WatchOptions { node_name: node_name.clone(), allow_loopback, icmp_missing, delays };
+    let services = flags.services;
+    let options = WatchOptions { node_name: node_name.clone(), allow_loopback, icmp_missing, services, delays };
     let (accepted, accepted_rx) = AcceptedRemovals::new(client.clone(), node_name.clone(), delays);
     let (mut watches, config_rx) = Watches::new(client, options, events.clone());
     watches.register(&registry)?;

@@ -66,6 +66,8 @@ pub struct Node {
     number: u8,
     /// Address of maglevd's servers.
     host: Ipv4Addr,
+    /// Additional flags of maglevd.
+    flags: Vec<&'static str>,
     maglevd: Option<Child>,
     _end: tokio_util::sync::DropGuard,
 }
@@ -90,12 +92,27 @@ impl Node {
         let output = cluster.kubectl_with(&["apply", "-f", "-"], &objects).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let host = [127, 0, 3, 10].into();
-        Self { cluster, simulator, backends, dir, number, host, maglevd: None, _end: end.drop_guard() }
+        Self {
+            cluster,
+            simulator,
+            backends,
+            dir,
+            number,
+            host,
+            flags: Vec::new(),
+            maglevd: None,
+            _end: end.drop_guard(),
+        }
     }
 
     /// Sets the address of maglevd's servers, which is 127.0.3.10 otherwise.
     pub fn set_host(&mut self, host: Ipv4Addr) {
         self.host = host;
+    }
+
+    /// Adds a flag of maglevd.
+    pub fn add_flag(&mut self, flag: &'static str) {
+        self.flags.push(flag);
     }
 
     pub async fn start_maglevd(&mut self) {
@@ -106,6 +123,7 @@ impl Node {
             .args(["--grpc-addr", &self.grpc_address(), "--grpc-tls-addr", &self.grpc_tls_address()])
             // Without a certificate.
             .args(["--grpc-tls-dir", "/nonexistent"])
+            .args(&self.flags)
             .arg("--vpp-api-socket")
             .arg(self.simulator.api_socket())
             .arg("--vpp-stats-socket")

@@ -10,7 +10,7 @@ use super::super::harness::{Cluster, cluster, eventually};
 use super::{NODES, helm};
 
 /// Group, version, kind, plural, namespaced, has a status subresource.
-const KINDS: [(&str, &str, &str, &str, bool, bool); 23] = [
+const KINDS: [(&str, &str, &str, &str, bool, bool); 24] = [
     ("maglev.vpp.io", "v1alpha1", "HealthCheck", "healthchecks", true, true),
     ("maglev.vpp.io", "v1alpha1", "Backend", "backends", true, true),
     ("maglev.vpp.io", "v1alpha1", "Frontend", "frontends", true, true),
@@ -29,6 +29,7 @@ const KINDS: [(&str, &str, &str, &str, bool, bool); 23] = [
     ("apps", "v1", "DaemonSet", "daemonsets", true, true),
     ("apps", "v1", "Deployment", "deployments", true, true),
     ("events.k8s.io", "v1", "Event", "events", true, false),
+    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", true, false),
     ("coordination.k8s.io", "v1", "Lease", "leases", true, false),
     ("rbac.authorization.k8s.io", "v1", "Role", "roles", true, false),
     ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", true, false),
@@ -136,7 +137,8 @@ async fn assert_rights(component: &str, account: &str, own: BTreeSet<String>, el
 
 #[tokio::test]
 async fn agent_account_has_no_write_rights() {
-    let expected = and(read_rights(&CUSTOM_RESOURCES), &["list nodes", "list namespaces"]);
+    let more = ["list nodes", "list namespaces", "list endpointslices.discovery.k8s.io"];
+    let expected = and(read_rights(&CUSTOM_RESOURCES), &more);
     assert_rights("agent", "maglevd", expected.clone(), expected).await;
 }
 
@@ -148,7 +150,8 @@ async fn controller_account_writes_only_status_of_users_objects() {
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let events = ["create events.events.k8s.io", "patch events.events.k8s.io", "apply events.events.k8s.io"];
     let everywhere = and(and(read_rights(&CUSTOM_RESOURCES), &status), &nodes);
-    let everywhere = and(and(everywhere, &events), &["list nodes", "list namespaces"]);
+    let more = ["list nodes", "list namespaces", "list endpointslices.discovery.k8s.io"];
+    let everywhere = and(and(everywhere, &events), &more);
     // The right to update the Lease is limited to its name, which differs from that of these requests.
     let own = and(everywhere.clone(), &["list pods", "create leases.coordination.k8s.io"]);
     assert_rights("controller", "maglev-controller", own, everywhere).await;
@@ -204,12 +207,28 @@ async fn agents_rights_to_single_objects_are_narrow() {
         ("patch", "addresspolicies.maglev.vpp.io", false),
         ("watch", "namespaces", true),
         ("get", "namespaces", false),
+        ("watch", "endpointslices.discovery.k8s.io", true),
+        ("get", "endpointslices.discovery.k8s.io", false),
+        ("patch", "endpointslices.discovery.k8s.io", false),
     ];
     let account = assert_can_i("agent", "maglevd", certificates, &expectations).await;
     // The names apply to the namespaces of the values only.
     for resource in ["secrets:client", "configmaps:authorities"] {
         let elsewhere = can_i(cluster().await, &account, "get", resource, "default").await;
         assert!(!elsewhere, "{resource} in another namespace");
+    }
+}
+
+#[tokio::test]
+async fn without_services_nobody_reads_endpoint_slices() {
+    for (component, account) in [("agent", "maglevd"), ("controller", "maglev-controller")] {
+        let values = "services.enabled=false,crds.install=false";
+        let expectations = [
+            ("watch", "frontends.maglev.vpp.io", true),
+            ("list", "endpointslices.discovery.k8s.io", false),
+            ("watch", "endpointslices.discovery.k8s.io", false),
+        ];
+        assert_can_i(component, account, values, &expectations).await;
     }
 }
 

@@ -35,6 +35,7 @@ impl Agent {
             node_name: "node".to_owned(),
             allow_loopback: false,
             icmp_missing: None,
+            services: true,
             delays: Delays::default(),
         };
         let (watches, config_rx) = Watches::new(pace_watches(api.client()), options, events.handle());

@@ -11,6 +11,7 @@ const RESOURCES: Record<Kind | ObjectKind, string> = {
   MaglevNode: "maglevnodes.maglev.vpp.io",
   Node: "nodes",
   Namespace: "namespaces",
+  EndpointSlice: "endpointslices.discovery.k8s.io",
 };
 
 /** Commands that describe an object. */

@@ -18,6 +18,7 @@ use maglev_model::{
     Name,
     config::Kind,
     counters::StatsSnapshot,
+    derived::Origin,
     health::{ProbeCode, Transition},
 };
 use maglev_rpc::client::BackendDetail;
@@ -26,6 +27,9 @@ use maglev_rpc::client::BackendDetail;
 #[serde(rename_all = "camelCase")]
 pub struct BackendOverview {
     name: String,
+    /// The Node or Service of a Backend without an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     address: String,
     state: &'static str,
     admin_state: &'static str,
@@ -153,6 +157,7 @@ impl BackendOverview {
         });
         Some(Self {
             name: name.to_string(),
+            origin: Origin::parse(name).map(|origin| origin.to_string()),
             address: newest.address.to_string(),
             state: common_state(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
             admin_state: newest.admin_state.as_str(),
@@ -188,13 +193,18 @@ fn memberships(name: &Name, nodes: &[NodeState]) -> Vec<PoolMembership> {
 impl Printable for BackendOverview {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut page = Page::default();
+        // Without an object there is no generation.
+        let version = match &self.origin {
+            Some(origin) => ("Origin", origin.clone()),
+            None => ("Generation", self.generation.to_string()),
+        };
         page.fields([
             ("Backend", self.name.clone().into()),
             ("Address", self.address.clone().into()),
             ("State", Cell::styled(self.state, style(self.state))),
             ("Admin state", self.admin_state.into()),
             ("HealthCheck", self.health_check.clone().map_or_else(|| "none: always up".into(), Cell::from)),
-            ("Generation", self.generation.to_string().into()),
+            (version.0, version.1.into()),
         ]);
         for problem in &self.problems {
             page.styled(Style::Warn, problem);

@@ -22,6 +22,7 @@ use maglev_kube::LastWriter;
 use maglev_model::{
     Name,
     config::{Backend, Check},
+    derived::Origin,
     health::BackendState,
     view::View,
     vip::Family,
@@ -32,6 +33,9 @@ use maglev_rpc::client::BackendDetail;
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     name: String,
+    /// The Node or Service of a Backend without an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     state: &'static str,
     admin_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +109,7 @@ impl Explanation {
         let per_node = instances.iter().map(|(node, backend)| PerNode::new(node, backend, details.get(&node.node)));
         Some(Self {
             name: name.to_string(),
+            origin: Origin::parse(name).map(|origin| origin.to_string()),
             state: common_state(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
             admin_state: newest.admin_state.as_str(),
             last_writer: writer.map(Writer::from),
@@ -147,6 +152,9 @@ impl PerNode {
 /// The reason for the state.
 fn state_reason(view: &View, backend: &Backend, probing: &Probing) -> String {
     let state = view.backend_state(backend);
+    if state == BackendState::Paused && Origin::parse(&backend.name).is_some() {
+        return "the endpoint terminates or is not ready: not probed".to_owned();
+    }
     if matches!(state, BackendState::Paused | BackendState::Disabled) {
         return format!("adminState is {}: not probed", backend.admin_state.as_str());
     }
@@ -173,11 +181,16 @@ fn state_reason(view: &View, backend: &Backend, probing: &Probing) -> String {
 impl Printable for Explanation {
     fn page(&self, _: bool, now: Timestamp) -> Page {
         let mut page = Page::default();
+        let writer = || self.last_writer.as_ref().map_or_else(Cell::none, |writer| writer.text(now).into());
+        let source = match &self.origin {
+            Some(origin) => ("Origin", origin.clone().into()),
+            None => ("Last written", writer()),
+        };
         page.fields([
             ("Backend", self.name.clone().into()),
             ("State", Cell::styled(self.state, style(self.state))),
             ("Admin state", self.admin_state.into()),
-            ("Last written", self.last_writer.as_ref().map_or_else(Cell::none, |writer| writer.text(now).into())),
+            source,
         ]);
         for node in &self.per_node {
             page.heading(&format!("On {}: {}", node.node, node.state));

@@ -46,8 +46,12 @@ pub fn previews(changed: &ChangedObjects, nodes: Vec<NodeState>, assumed: &mut B
 /// The effect on a node, and the Backends that are taken for up.
 fn preview(changed: &ChangedObjects, node: &NodeState) -> Result<(NodePreview, BTreeSet<Name>), String> {
     let view = &node.view;
-    let options =
-        IndexOptions { allow_loopback: has_loopback(view), node_name: Some(node.node.to_string()), icmp_missing: None };
+    let options = IndexOptions {
+        allow_loopback: has_loopback(view),
+        node_name: Some(node.node.to_string()),
+        icmp_missing: None,
+        services: true,
+    };
     let pair = changed.resolve(options);
     let ConfigPair { before, after } = pair.ok_or_else(|| format!("there is no Node {}", node.node))?;
     let (mut before, mut after) =

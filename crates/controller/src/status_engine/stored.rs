@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Key;
 use crate::status::Status;
+use maglev_crd::Pool;
 use maglev_index::Object;
 use maglev_kube::{StatusKind, StoredStatus};
 
@@ -40,5 +41,5 @@ pub fn insert_newer(stored: &mut HashMap<Key, Stored>, key: Key, mut new: Stored
 pub fn named_backends(object: &Object) -> usize {
     let Object::Frontend(frontend) = object else { return 0 };
     let pools = frontend.spec.iter().flat_map(|spec| &spec.pools);
-    pools.flat_map(|pool| &pool.backends).map(|backend| &backend.name).collect::<BTreeSet<_>>().len()
+    pools.flat_map(Pool::named_backends).map(|backend| &backend.name).collect::<BTreeSet<_>>().len()
 }

@@ -8,6 +8,7 @@ mod path_ready;
 mod policies;
 mod properties;
 mod scene;
+mod services;
 mod table_differences;
 mod weightless_vpp;
 

@@ -17,7 +17,7 @@ use maglev_fleet::{
     operator_change::{ChangeOutcome, affected_frontends, roll_out, unserved_frontends},
 };
 use maglev_kube::{ChangeRequest, WriteOutcome};
-use maglev_model::{Name, config::AdminState, operator_change::OperatorChange, vip::Weight};
+use maglev_model::{Name, config::AdminState, derived::DerivedName, operator_change::OperatorChange, vip::Weight};
 
 /// Longest time to wait until a change is in effect on all nodes.
 const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -193,7 +193,7 @@ impl TryFrom<Change> for OperatorChange {
                 Ok(Self::Weight {
                     frontend: namespaced_name("frontend", &frontend)?,
                     pool: name_part("pool", &pool)?.into(),
-                    backend: name_part("backend", &backend)?.into(),
+                    backend: backend_part(&frontend, &backend)?.into(),
                     weight,
                 })
             }
@@ -206,9 +206,21 @@ fn bad_body<T>(text: &str) -> Result<T, RequestError> {
 }
 
 fn namespaced_name(field: &str, text: &str) -> Result<Name, RequestError> {
+    if let Some(derived) = DerivedName::parse(&Name::from(text)) {
+        return bad_body(&derived.how_to_change());
+    }
     match text.split_once('/') {
         Some((namespace, name)) => Ok(Name::namespaced(name_part(field, namespace)?, name_part(field, name)?)),
         None => bad_body(&format!("{field}: {text:?} is not namespace/name")),
+    }
+}
+
+/// Checks the name of a Backend in a pool of `frontend`.
+fn backend_part<'t>(frontend: &str, text: &'t str) -> Result<&'t str, RequestError> {
+    let name = Name::from(frontend).sibling(text);
+    match DerivedName::parse(&name).or_else(|| DerivedName::parse(&Name::from(text))) {
+        Some(derived) => bad_body(&derived.how_to_change()),
+        None => name_part("backend", text),
     }
 }
 
@@ -250,6 +262,12 @@ mod tests {
     fn invalid_change_is_rejected_with_the_name_of_the_field() {
         for (json, named) in [
             (r#"{"field":"admin_state","backend":"web-1","state":"Paused"}"#, "backend: \"web-1\" is not"),
+            (r#"{"field":"admin_state","backend":"node:a","state":"Paused"}"#, "it is Node a"),
+            (r#"{"field":"admin_state","backend":"shop/web@10.0.0.1","state":"Paused"}"#, "of Service shop/web"),
+            (
+                r#"{"field":"weight","frontend":"shop/web","pool":"p","backend":"web@10.0.0.1","weight":0}"#,
+                "of Service shop/web",
+            ),
             (r#"{"field":"admin_state","backend":"shop/..","state":"Paused"}"#, "is not a valid name"),
             (r#"{"field":"admin_state","backend":"shop/a/b","state":"Paused"}"#, "is not a valid name"),
             (r#"{"field":"admin_state","backend":"shop/a?x","state":"Paused"}"#, "is not a valid name"),

@@ -12,6 +12,7 @@ use maglev_model::{
     actual::{ActualEncap, VppVip},
     change::{Report, VipState},
     config::{Frontend, Kind, Standing},
+    derived::Origin,
     event::FrontendState,
     health::ProbeCode,
     path::PathKey,
@@ -123,6 +124,7 @@ fn member(inputs: &Inputs, frontend: &Frontend, entry: &PoolEntry<'_>, order: us
     let traffic = inputs.traffic.as_ref();
     Member {
         order,
+        origin: Origin::parse(&entry.member.backend).map(|origin| origin.to_string()),
         address: address.map(|address| address.to_string()),
         weight: entry.member.weight.get(),
         effective: entry.effective.unwrap_or(0),

@@ -120,6 +120,9 @@ pub struct PoolDetail {
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Member {
     pub(crate) order: usize,
+    /// The Node or Service of a Backend without an object: `Node node-a`, `Service shop/web`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<String>,
     /// The configured weight.

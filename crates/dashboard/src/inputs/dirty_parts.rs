@@ -54,7 +54,8 @@ impl DirtyParts {
                 Kind::Frontend => drop(self.frontends.insert(name.clone())),
                 Kind::Backend => drop(self.backends.insert(name.clone())),
                 Kind::HealthCheck => drop(self.health_checks.insert(name.clone())),
-                Kind::LoadBalancerConfig | Kind::AddressPolicy | Kind::Node | Kind::Namespace => {}
+                Kind::LoadBalancerConfig | Kind::AddressPolicy | Kind::Node | Kind::Namespace | Kind::EndpointSlice => {
+                }
             }
             self.problems.insert((kind, name));
         }

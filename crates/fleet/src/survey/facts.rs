@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use maglev_model::{
     Name,
     actual::VppVip,
-    config::{Frontend, Kind, MemberTarget, Standing},
+    config::{Frontend, Kind, Member, MemberTarget, Standing},
+    derived::DerivedName,
     event::{FrontendState, ProgramResult},
     health::{BackendState, ProbeCode},
     problem::Problem,
@@ -140,8 +141,10 @@ fn members(view: &View, frontend: &Frontend, effective: &EffectiveWeights) -> Ve
     };
     let mut unique = BTreeSet::new();
     let members = frontend.pools.iter().flat_map(|pool| &pool.members);
-    let once = members.filter(|member| unique.insert(&member.backend));
-    let fact = |member: &maglev_model::config::Member| {
+    // The place of endpoints that are not known is no backend.
+    let is_backend = |member: &&Member| !DerivedName::parse(&member.backend).is_some_and(|name| name.is_unknown());
+    let once = members.filter(is_backend).filter(|member| unique.insert(&member.backend));
+    let fact = |member: &Member| {
         let (state, code) = match &member.target {
             MemberTarget::Unreadable { .. } => (BackendState::Unknown, None),
             MemberTarget::Backend(backend) => {

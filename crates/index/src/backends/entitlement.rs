@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{BackendRead, Backends};
+use super::{BackendRead, Backends, Entry};
 use crate::{
     Work,
     health_checks::{HealthChecks, ResolvedCheck},
@@ -13,6 +13,7 @@ use crate::{
 use maglev_model::{
     Name,
     config::{Check, HealthCheck},
+    derived::Origin,
     problem::Problem,
 };
 
@@ -85,7 +86,9 @@ impl BackendQuotas {
 impl Backends {
     /// Each Backend with its readable address, and true if it violates the AddressPolicies of its namespace.
     pub fn usages(&self) -> impl Iterator<Item = (&Name, Option<IpAddr>, bool)> {
-        self.entries.iter().map(|(name, entry)| (name, entry.read.address(), entry.entitlement.violates()))
+        let is_namespaced = |(_, entry): &(&Name, &Entry)| !matches!(entry.origin, Some(Origin::Node(_)));
+        let entries = self.entries.iter().filter(is_namespaced);
+        entries.map(|(name, entry)| (name, entry.read.address(), entry.entitlement.violates()))
     }
 
     /// Decides on the dirty Backends. Returns them, with those that a limit concerns in another way.
@@ -114,6 +117,10 @@ impl Backends {
     /// Decides on the address and the probes of one Backend, and what it takes of the limits.
     fn judge(&mut self, name: &Name, checks: &HealthChecks, policies: &mut Policies, work: &mut Work) {
         let Some(entry) = self.entries.get_mut(name) else { return };
+        // The cluster decides on the addresses and the check of Nodes, not a namespace.
+        if let Some(Origin::Node(_)) = entry.origin {
+            return;
+        }
         let BackendRead::Readable { address, check, .. } = &entry.read else {
             self.quotas.forget(&entry.meta, &mut entry.entitlement);
             entry.entitlement = Entitlement::default();

@@ -1,5 +1,7 @@
 //! Reads a Frontend. If the object does not decode, its claim and its encap are read as far as possible.
 
+use std::num::NonZeroU16;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -7,11 +9,12 @@ use super::{Invalid, Unreadable, check_loopback, decodes_as, field, raw_address,
 use crate::{
     claims::{ClaimedEncap, EncapType},
     frontends::{Body, FrontendRead},
-    members::{FrontendSettings, MemberRead},
+    members::{FrontendSettings, MemberRead, PoolRead},
+    services::{PortSelector, ServicePool, Targets},
 };
 use maglev_crd::{
-    Address, Disruption, Encap, EncapType as Type, FrontendSpec, OnBackendDown, PathProbe, PathProbeMode, Pool, Port,
-    Protocol, RampUp, SessionAffinity, TableLength,
+    Address, Disruption, Encap, EncapType as Type, ExternalTrafficPolicy, FrontendSpec, OnBackendDown, PathProbe,
+    PathProbeMode, Pool, PoolBackend, PoolService, Port, Protocol, RampUp, ServiceTargets, SessionAffinity, TableLength,
 };
 use maglev_model::{
     Name,
@@ -64,7 +67,11 @@ fn settings(name: &Name, spec: &FrontendSpec) -> Result<FrontendSettings, Invali
         .ok_or_else(|| Invalid::new("spec.tableLength", "is not a power of two from 256 to 32768"))?;
     Ok(FrontendSettings {
         encap,
-        pools: spec.pools.iter().map(|pool| (pool.name.as_str().into(), entries(name, pool))).collect(),
+        pools: spec
+            .pools
+            .iter()
+            .map(|pool| Ok((pool.name.as_str().into(), read_pool(name, pool)?)))
+            .collect::<Result<_, _>>()?,
         sticky: spec.session_affinity == SessionAffinity::ClientIP,
         on_backend_down: spec.on_backend_down.into(),
         table_length,
@@ -103,14 +110,40 @@ fn path_probe(spec: &FrontendSpec) -> Result<Option<path::PathProbe>, Invalid> {
     }
 }
 
-fn entries(name: &Name, pool: &Pool) -> Vec<MemberRead> {
-    pool.backends
+fn read_pool(name: &Name, pool: &Pool) -> Result<PoolRead, Invalid> {
+    match (&pool.backends, &pool.service) {
+        (Some(backends), None) => Ok(PoolRead::Backends(entries(name, backends))),
+        (None, Some(service)) => Ok(PoolRead::Service(service_pool(name, service))),
+        _ => Err(Invalid::new("spec.pools", "has a pool with both backends and service, or with neither of them")),
+    }
+}
+
+fn entries(name: &Name, backends: &[PoolBackend]) -> Vec<MemberRead> {
+    backends
         .iter()
         .map(|entry| MemberRead {
             backend: name.sibling(&entry.name),
             weight: entry.weight.map_or(Weight::DEFAULT, Into::into),
         })
         .collect()
+}
+
+fn service_pool(name: &Name, service: &PoolService) -> ServicePool {
+    let check = service.health_check_ref.as_ref().map(|check| name.sibling(&check.name));
+    ServicePool {
+        service: name.sibling(&service.name),
+        targets: match (service.targets, service.external_traffic_policy.unwrap_or_default()) {
+            (ServiceTargets::Nodes, ExternalTrafficPolicy::Local) => Targets::LocalNodes,
+            (ServiceTargets::Nodes, ExternalTrafficPolicy::Cluster) => Targets::AllNodes,
+            (ServiceTargets::Endpoints, _) => Targets::Endpoints { check },
+        },
+        port: match (&service.port, service.target_port) {
+            (Some(port), _) => PortSelector::Name(port.as_str().into()),
+            (None, Some(port)) => PortSelector::Number(NonZeroU16::from(port).get()),
+            (None, None) => PortSelector::Only,
+        },
+        weight: service.weight.map_or(Weight::DEFAULT, Into::into),
+    }
 }
 
 fn encap(encap: &Encap) -> Result<EncapType, Invalid> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Invalid, Unreadable, decodes_as, field, unreadable};
-use crate::node::NodeRead;
-use maglev_crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, Network, PowerOfTwo, Probe, Sync, Vpp};
+use crate::{node::NodeRead, services::ServiceSettings};
+use maglev_crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, Network, PowerOfTwo, Probe, Services, Sync, Vpp};
 use maglev_model::{
     Name,
     config::{Kind, ProbeConf, SyncConf, VppConf},
@@ -22,6 +22,7 @@ pub fn load_balancer_config(name: &Name, spec: Result<&LoadBalancerConfigSpec, &
             sync: sync(&spec.sync),
             probe: probing(&spec.probe),
             never: spec.never_addresses.iter().map(|network| network.get()).collect(),
+            services: spec.services.as_ref().map(ServiceSettings::from),
             problems: empty_selector(name, spec).into_iter().collect(),
         },
         Err(undecoded) => raw(name, undecoded),
@@ -37,11 +38,12 @@ fn empty_selector(name: &Name, spec: &LoadBalancerConfigSpec) -> Option<Problem>
 }
 
 fn raw(name: &Name, undecoded: &Unreadable) -> NodeRead {
-    let fields: [(_, super::FieldDecoder); 5] = [
+    let fields: [(_, super::FieldDecoder); 6] = [
         ("nodeSelector", decodes_as::<BTreeMap<String, String>>),
         ("vpp", decodes_as::<Vpp>),
         ("sync", decodes_as::<Sync>),
         ("probe", decodes_as::<Probe>),
+        ("services", decodes_as::<Services>),
         ("neverAddresses", decodes_as::<Vec<Network>>),
     ];
     let outcome = "until it is corrected, its readable blocks apply, VPP keeps its settings, and the other blocks have \
@@ -57,6 +59,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> NodeRead {
         sync: sync(&block(undecoded, "sync")),
         probe: probing(&block(undecoded, "probe")),
         never: block::<Vec<Network>>(undecoded, "neverAddresses").into_iter().map(Network::get).collect(),
+        services: block::<Option<Services>>(undecoded, "services").as_ref().map(ServiceSettings::from),
         problems,
     }
 }

@@ -33,7 +33,7 @@ pub fn object(kind: Kind, name: &str, when: i64, generation: i64, spec: &Value) 
         Kind::Frontend => Object::Frontend(stored(meta, spec)),
         Kind::LoadBalancerConfig => Object::LoadBalancerConfig(stored(meta, spec)),
         Kind::AddressPolicy => Object::AddressPolicy(stored(meta, spec)),
-        Kind::Node | Kind::Namespace => unreachable!("see node() and namespace()"),
+        Kind::Node | Kind::Namespace | Kind::EndpointSlice => unreachable!("see node(), namespace() and slice()"),
     }
 }
 
@@ -120,8 +120,12 @@ pub struct IndexFixture {
 impl IndexFixture {
     /// An index that has not listed any kind.
     pub fn unlisted(allow_loopback: bool) -> Self {
-        let (index, config_rx) =
-            Index::new(IndexOptions { allow_loopback, node_name: Some(NODE.to_owned()), ..IndexOptions::default() });
+        let (index, config_rx) = Index::new(IndexOptions {
+            allow_loopback,
+            node_name: Some(NODE.to_owned()),
+            services: true,
+            ..IndexOptions::default()
+        });
         Self { index, config_rx }
     }
 

@@ -35,6 +35,7 @@ fn cost(fixture: &mut IndexFixture, act: impl FnOnce(&mut IndexFixture)) -> Work
         claims: after.claims - before.claims,
         nodes: after.nodes - before.nodes,
         grants: after.grants - before.grants,
+        endpoints: after.endpoints - before.endpoints,
         published: after.published - before.published,
     }
 }

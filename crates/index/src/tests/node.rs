@@ -122,7 +122,7 @@ fn other_nodes_are_ignored_and_deleted_node_stays_as_last_seen() {
 fn no_configuration_before_the_own_node_is_seen() {
     let mut fixture = IndexFixture::unlisted(false);
     // Namespaces are not awaited, since no AddressPolicy selects them by label.
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Namespace) {
+    for kind in Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Namespace | Kind::EndpointSlice)) {
         assert!(fixture.index.awaited().any(|awaited| awaited == kind));
         fixture.index.reset(kind, vec![]);
     }

@@ -158,6 +158,7 @@ pub fn version((kind, name): (Kind, &'static str)) -> BoxedStrategy<Object> {
         Kind::AddressPolicy => policy_spec().boxed(),
         Kind::Node => return other_node(name).boxed(),
         Kind::Namespace => return any_namespace(name).boxed(),
+        Kind::EndpointSlice => unreachable!("see services/properties.rs"),
         Kind::LoadBalancerConfig => lb_config_spec().boxed(),
     };
     (0..3_i64, 1..3_i64, spec)

@@ -19,7 +19,7 @@ use super::{
     ownership::{self, Step},
 };
 use maglev_crd::{self as crd, AdminState, DrainSpec, Frontend};
-use maglev_model::{Name, operator_change::OperatorChange, printable::escaped, vip::Weight};
+use maglev_model::{Name, derived::DerivedName, operator_change::OperatorChange, printable::escaped, vip::Weight};
 
 pub struct ChangeTarget {
     change: OperatorChange,
@@ -61,6 +61,9 @@ pub fn kind(change: &OperatorChange) -> &'static str {
 
 impl ChangeTarget {
     pub async fn read(client: &Client, change: &OperatorChange) -> Result<Self, ChangeError> {
+        if let Some(derived) = DerivedName::parse(change.object()) {
+            return Err(ChangeError::Derived(derived.how_to_change()));
+        }
         match change {
             OperatorChange::AdminState { state, .. } => {
                 let backend: crd::Backend = read(client, change).await?;
@@ -78,7 +81,7 @@ impl ChangeTarget {
                 let frontend: Frontend = read(client, change).await?;
                 let (pool, member) = find_member(&frontend, change.object(), pool, backend)?;
                 let pointer = format!("/spec/pools/{pool}/backends/{member}/weight");
-                let old = frontend.spec.pools[pool].backends[member].weight.map(Weight::from);
+                let old = frontend.spec.pools[pool].named_backends()[member].weight.map(Weight::from);
                 let (old, default) = (old.map(Weight::get), Weight::DEFAULT.get());
                 let values = FieldValues { old, default, new: weight.get() };
                 Ok(Self::new(change, frontend.metadata, pointer, &values, |weight| weight.to_string()))
@@ -257,7 +260,14 @@ fn find_member(frontend: &Frontend, name: &Name, pool: &str, backend: &str) -> R
     let index = pools.iter().position(|entry| entry.name == pool);
     let names = || pools.iter().map(|entry| &*entry.name).collect();
     let index = index.ok_or_else(|| missing("spec.pools".into(), "pool", pool, names()))?;
-    let members = &pools[index].backends;
+    if let Some(service) = &pools[index].service {
+        return Err(ChangeError::Derived(format!(
+            "the weights in pool {pool} of Frontend {name} follow Service {}: change spec.pools[{pool}].service.weight of the \
+             Frontend, or the number of pods",
+            service.name
+        )));
+    }
+    let members = pools[index].named_backends();
     let member = members.iter().position(|entry| entry.name == backend);
     let names = || members.iter().map(|entry| &*entry.name).collect();
     let member = member.ok_or_else(|| missing(format!("pool {pool}"), "backend", backend, names()))?;

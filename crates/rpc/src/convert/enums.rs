@@ -49,6 +49,7 @@ same_names!(
         AddressPolicy = AddressPolicy,
         Node = Node,
         Namespace = Namespace,
+        EndpointSlice = EndpointSlice,
     ]
 );
 same_names!(

@@ -14,6 +14,7 @@ use maglev_model::{
         Backend, Check, DisruptionBudget, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, RampUp,
         Standing,
     },
+    derived::Origin,
     name::Name,
     path::PathProbe,
     problem::Problem,
@@ -127,6 +128,7 @@ impl From<&Backend> for proto::Backend {
             address: address.to_string(),
             admin_state: proto::AdminState::from(*admin_state).into(),
             drain: drain_conf(*drain),
+            origin: text(Origin::parse(name)),
             check: match check {
                 Check::None => None,
                 Check::Probe(check) => Some(wire::Check::HealthCheck(check.name.to_string())),

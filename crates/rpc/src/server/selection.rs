@@ -40,9 +40,12 @@ impl Selection {
             let kind_selected = match kind {
                 Kind::Backend => self.backends,
                 Kind::Frontend => self.frontends,
-                Kind::HealthCheck | Kind::LoadBalancerConfig | Kind::AddressPolicy | Kind::Node | Kind::Namespace => {
-                    false
-                }
+                Kind::HealthCheck
+                | Kind::LoadBalancerConfig
+                | Kind::AddressPolicy
+                | Kind::Node
+                | Kind::Namespace
+                | Kind::EndpointSlice => false,
             };
             selected |= kind_selected && (self.names.is_empty() || self.names.contains(name));
         };

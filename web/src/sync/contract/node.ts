@@ -90,6 +90,8 @@ export interface PoolDetail {
 /** A Backend in a pool. */
 export interface Member {
   readonly order: number;
+  /** The Node or Service of a Backend without an object: `Node node-a`, `Service shop/web`. */
+  readonly origin?: string;
   readonly address?: string;
   /** The configured weight. */
   readonly weight: number;

@@ -39,6 +39,11 @@ export type ProblemReason =
   | "Conflicted"
   | "BackendNotFound"
   | "BackendUnreadable"
+  | "ServiceNotFound"
+  | "ServicePortNotFound"
+  | "EndpointsUnknown"
+  | "EndpointSliceUnreadable"
+  | "ServicesDisabled"
   | "DuplicateAddress"
   | "HealthCheckNotFound"
   | "HealthCheckUnreadable"
@@ -90,7 +95,8 @@ export type Kind =
   | "LoadBalancerConfig"
   | "AddressPolicy"
   | "Node"
-  | "Namespace";
+  | "Namespace"
+  | "EndpointSlice";
 
 /** A kind of the group maglev.vpp.io. */
 export type ObjectKind = "Backend" | "Frontend" | "HealthCheck" | "LoadBalancerConfig" | "MaglevNode";

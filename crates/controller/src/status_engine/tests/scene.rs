@@ -72,7 +72,7 @@ impl Scene {
     pub fn without_agents(nodes: &[&str]) -> Self {
         let now = Now { monotonic: Instant::now(), wall: "2026-11-23T02:00:00Z".parse().unwrap() };
         let mut scene = Self {
-            engine: StatusEngine::new(false),
+            engine: StatusEngine::new(false, true),
             now,
             store: BTreeMap::new(),
             version: 1,
@@ -104,7 +104,7 @@ impl Scene {
 
     /// Replaces the engine by that of a new leader, which has received no agent's state.
     pub fn next_leader(&mut self) {
-        self.engine = StatusEngine::new(false);
+        self.engine = StatusEngine::new(false, true);
         self.list();
     }
 
@@ -112,7 +112,7 @@ impl Scene {
         let update = |kind: Kind| {
             let own = self.store.iter().filter(move |(key, _)| key.0 == StatusKind::Kind(kind));
             let objects = own.map(|(key, (spec, stored))| observed(kind, &key.1, spec, stored)).collect();
-            KindUpdate { kind, first: true, deleted: Vec::new(), objects }
+            KindUpdate { kind, services: None, first: true, deleted: Vec::new(), objects }
         };
         self.engine.apply_kinds(KINDS.map(update).into());
         self.engine.set_nodes(self.nodes.clone(), self.now);
@@ -185,13 +185,19 @@ impl Scene {
         };
         let objects = vec![observed(kind, &key.1, &spec, &stored)];
         self.store.insert(key, (spec, stored));
-        self.engine.apply_kinds(vec![KindUpdate { kind, first: false, deleted: Vec::new(), objects }]);
+        self.engine.apply_kinds(vec![KindUpdate { kind, services: None, first: false, deleted: Vec::new(), objects }]);
     }
 
     pub fn delete(&mut self, kind_name: &str, at: &str) {
         let StatusKind::Kind(kind) = kind(kind_name) else { panic!("users do not delete MaglevNodes") };
         self.store.remove(&(StatusKind::Kind(kind), name(at)));
-        self.engine.apply_kinds(vec![KindUpdate { kind, first: false, deleted: vec![name(at)], objects: Vec::new() }]);
+        self.engine.apply_kinds(vec![KindUpdate {
+            kind,
+            services: None,
+            first: false,
+            deleted: vec![name(at)],
+            objects: Vec::new(),
+        }]);
     }
 
     pub fn frontend(&mut self, at: &str, spec: &Value) {

@@ -27,7 +27,7 @@ pub fn observed(kind: Kind, name: &Name, spec: &Value, stored: &StoredStatus) ->
         Kind::Frontend => Object::Frontend(decode(meta, spec)),
         Kind::LoadBalancerConfig => Object::LoadBalancerConfig(decode(meta, spec)),
         Kind::AddressPolicy => Object::AddressPolicy(decode(meta, spec)),
-        Kind::Node | Kind::Namespace => unreachable!("not kinds that users write"),
+        Kind::Node | Kind::Namespace | Kind::EndpointSlice => unreachable!("not kinds that users write"),
     };
     ObservedObject { object, stored: stored.clone() }
 }

@@ -1,0 +1,245 @@
+//! The members of a pool that follows a Service: a pure function of its EndpointSlices and of the Nodes.
+//!
+//! A slice that does not decode may have any endpoint. While there is one, nothing leaves the pool and no weight becomes 0
+//! because of what the other slices do not say.
+
+mod endpoints;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use self::endpoints::{Endpoint, Endpoints};
+use super::{Services, SlicesOf};
+use crate::object::EndpointState;
+use maglev_model::{
+    Name,
+    config::AdminState,
+    derived::DerivedName,
+    problem::{Problem, Reason},
+    vip::{Family, Protocol, Weight},
+};
+
+/// A pool that follows a Service, as read from the Frontend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServicePool {
+    pub service: Name,
+    pub targets: Targets,
+    pub port: PortSelector,
+    pub weight: Weight,
+}
+
+/// The receivers of the packets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Nodes with an endpoint.
+    LocalNodes,
+    /// Every Node.
+    AllNodes,
+    Endpoints {
+        /// The HealthCheck of the endpoints.
+        check: Option<Name>,
+    },
+}
+
+impl Targets {
+    /// True if the members are Nodes.
+    pub fn are_nodes(&self) -> bool {
+        matches!(self, Self::LocalNodes | Self::AllNodes)
+    }
+}
+
+/// The port of the Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortSelector {
+    /// The only port with the protocol of the Frontend.
+    Only,
+    Name(Arc<str>),
+    /// The port of the endpoints.
+    Number(u16),
+}
+
+/// A pool, and what a Frontend adds to it.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse<'a> {
+    pub frontend: &'a Name,
+    /// The name of the pool.
+    pub pool: &'a str,
+    pub service: &'a ServicePool,
+    pub vip: IpAddr,
+    /// `None` for all protocols.
+    pub protocol: Option<Protocol>,
+}
+
+/// A derived Backend in a pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DerivedMember {
+    pub name: DerivedName,
+    pub address: IpAddr,
+    /// The HealthCheck of an endpoint. That of a Node is a setting.
+    pub check: Option<Name>,
+    pub admin_state: AdminState,
+    /// The weight; `None` if it is not known, so that VPP keeps the one that it has.
+    pub weight: Option<Weight>,
+}
+
+/// The members of a pool.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Membership {
+    /// By name.
+    pub members: Vec<DerivedMember>,
+    /// True if there may be other members.
+    pub incomplete: bool,
+    /// The problem because of which the Frontend is held: nothing is known about the members.
+    pub held: Option<Problem>,
+    pub problems: Vec<Problem>,
+    /// Number of endpoints in the slices of the Service.
+    pub endpoints: u64,
+}
+
+impl Services {
+    /// The members of a pool.
+    pub fn membership(&self, pool: PoolUse<'_>) -> Membership {
+        let service = &pool.service.service;
+        let slices = match self.slices_of(service) {
+            SlicesOf::Disabled => return pool.held(Reason::ServicesDisabled, DISABLED),
+            SlicesOf::Unknown => return pool.held(Reason::EndpointsUnknown, UNKNOWN),
+            SlicesOf::Known(slices) => slices,
+        };
+        let count: usize = slices.iter().flat_map(|slice| &slice.content).map(|content| content.endpoints.len()).sum();
+        let endpoints = match Endpoints::new(&slices, pool) {
+            Ok(endpoints) => endpoints,
+            Err(clause) => {
+                return Membership { endpoints: count as u64, ..pool.held(Reason::ServicePortNotFound, &clause) };
+            }
+        };
+        let mut problems = Vec::new();
+        if slices.is_empty() {
+            problems.push(pool.problem(Reason::ServiceNotFound, MISSING));
+        }
+        if let Some(slice) = &endpoints.unreadable {
+            let clause =
+                format!("whose EndpointSlice {slice} cannot be read; until then none of its endpoints leaves VPP");
+            problems.push(pool.problem(Reason::EndpointSliceUnreadable, &clause));
+        }
+        let incomplete = endpoints.unreadable.is_some();
+        let members = match &pool.service.targets {
+            Targets::Endpoints { check } => endpoint_members(&endpoints, pool, check.as_ref()),
+            Targets::LocalNodes => self.local_nodes(&endpoints, pool),
+            Targets::AllNodes => self.all_nodes(&endpoints, pool),
+        };
+        Membership { members, incomplete, held: None, problems, endpoints: count as u64 }
+    }
+
+    /// The Nodes with an endpoint, each with the weight of its ready endpoints.
+    fn local_nodes(&self, endpoints: &Endpoints<'_>, pool: PoolUse<'_>) -> Vec<DerivedMember> {
+        let mut states: BTreeMap<&str, (EndpointState, u64)> = BTreeMap::new();
+        for Endpoint { node, state, .. } in endpoints.by_address.values() {
+            let Some(node) = *node else { continue };
+            let (best, ready) = states.entry(node).or_insert((*state, 0));
+            *best = (*best).max(*state);
+            *ready += u64::from(*state == EndpointState::Ready);
+        }
+        let family = Family::from_address(pool.vip);
+        let servers = states.into_iter().filter_map(|(node, state)| Some((self.nodes.server(node, family)?, state)));
+        let servers: Vec<_> = servers.collect();
+        let any_ready = servers.iter().any(|(_, (best, _))| *best == EndpointState::Ready);
+        let each = u64::from(pool.service.weight.get());
+        let members = servers.into_iter().filter_map(|((name, address), (best, ready))| {
+            let if_ready = Weight::clamped(u8::try_from(each * ready).unwrap_or(u8::MAX));
+            let weight = endpoints.weight(best, any_ready, if_ready)?;
+            Some(DerivedMember { name, address, check: None, admin_state: AdminState::Enabled, weight })
+        });
+        sorted(members)
+    }
+
+    /// Every Node, with equal weights.
+    fn all_nodes(&self, endpoints: &Endpoints<'_>, pool: PoolUse<'_>) -> Vec<DerivedMember> {
+        let any_ready = endpoints.any_ready();
+        let state = if any_ready { EndpointState::Ready } else { EndpointState::NotReady };
+        let weight = endpoints.weight(state, any_ready, pool.service.weight).flatten();
+        let family = Family::from_address(pool.vip);
+        let members = self.nodes.eligible_names().into_iter().filter_map(|node| self.nodes.server(node, family));
+        sorted(members.map(|(name, address)| DerivedMember {
+            name,
+            address,
+            check: None,
+            admin_state: AdminState::Enabled,
+            weight,
+        }))
+    }
+}
+
+/// The endpoints themselves. An endpoint that is ready for no port of the Service is paused: its flows stay, and it is
+/// not probed.
+fn endpoint_members(endpoints: &Endpoints<'_>, pool: PoolUse<'_>, check: Option<&Name>) -> Vec<DerivedMember> {
+    let any_ready = endpoints.any_ready();
+    let members = endpoints.by_address.iter().filter_map(|(address, endpoint)| {
+        let is_ready = endpoints.ready_for_any_port.contains(address) || endpoints.unreadable.is_some();
+        Some(DerivedMember {
+            name: DerivedName::endpoint(&pool.service.service, *address, check),
+            address: *address,
+            check: check.cloned(),
+            admin_state: if is_ready { AdminState::Enabled } else { AdminState::Paused },
+            weight: endpoints.weight(endpoint.state, any_ready, pool.service.weight)?,
+        })
+    });
+    sorted(members)
+}
+
+fn sorted(members: impl Iterator<Item = DerivedMember>) -> Vec<DerivedMember> {
+    let mut members: Vec<_> = members.collect();
+    members.sort_by(|this, that| this.name.cmp(&that.name));
+    members
+}
+
+impl Endpoints<'_> {
+    /// The weight of a server with endpoints of at best `state`; the outer `None` if the server is out. If no endpoint of the
+    /// pool is ready, every server stays with weight 0: a Service that is not ready is not a removal.
+    fn weight(&self, state: EndpointState, any_ready: bool, if_ready: Weight) -> Option<Option<Weight>> {
+        match state {
+            EndpointState::Ready => Some(Some(if_ready)),
+            _ if self.unreadable.is_some() => Some(None),
+            EndpointState::Draining => Some(Some(Weight::ZERO)),
+            EndpointState::NotReady => (!any_ready).then_some(Some(Weight::ZERO)),
+        }
+    }
+}
+
+const DISABLED: &str = "but this program runs without --services (the chart's value services.enabled), so it reads no \
+                        EndpointSlices; until then VPP is left as it is";
+const UNKNOWN: &str = "whose EndpointSlices have not been read yet, or cannot be listed: the log then has the reason; until \
+                       then VPP is left as it is";
+const MISSING: &str =
+    "which has no EndpointSlice: create the Service in the namespace of the Frontend, or correct the name";
+
+impl PoolUse<'_> {
+    fn held(self, reason: Reason, clause: &str) -> Membership {
+        Membership { held: Some(self.problem(reason, clause)), incomplete: true, ..Membership::default() }
+    }
+
+    /// A problem of the pool. `clause` follows the name of the Service.
+    pub fn problem(self, reason: Reason, clause: &str) -> Problem {
+        let (field, service) = (format!("spec.pools[{}].service", self.pool), self.service.service.name());
+        let message = format!("Frontend {}: {field} refers to Service {service:?}, {clause}", self.frontend);
+        Problem::new(reason, field, message)
+    }
+
+    /// The port of the pool, for messages.
+    fn describe_port(self) -> String {
+        match &self.service.port {
+            PortSelector::Only => "a port with the protocol of the Frontend".to_owned(),
+            PortSelector::Name(name) => format!("the port {name:?}"),
+            PortSelector::Number(number) => format!("the target port {number}"),
+        }
+    }
+}
+
+/// A list of names of ports for messages.
+fn list(names: &BTreeSet<&str>) -> String {
+    let names: Vec<String> =
+        names.iter().map(|name| if name.is_empty() { "(no name)".into() } else { (*name).into() }).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

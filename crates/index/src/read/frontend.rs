@@ -14,7 +14,8 @@ use crate::{
 };
 use maglev_crd::{
     Address, Disruption, Encap, EncapType as Type, ExternalTrafficPolicy, FrontendSpec, OnBackendDown, PathProbe,
-    PathProbeMode, Pool, PoolBackend, PoolService, Port, Protocol, RampUp, ServiceTargets, SessionAffinity, TableLength,
+    PathProbeMode, Pool, PoolBackend, PoolService, Port, Protocol, RampUp, ServiceTargets, SessionAffinity,
+    TableLength,
 };
 use maglev_model::{
     Name,

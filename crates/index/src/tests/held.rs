@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::{IndexFixture, at, backend, frontend, lb_config, name, vip, with, without};
+use super::fixture::{IndexFixture, at, backend, frontend, lb_config, name, policy, vip, with, without};
 use crate::IndexOptions;
 use maglev_model::{
     config::{Kind, MemberTarget},
@@ -283,4 +283,25 @@ fn frontend_held_from_the_start_is_only_reported_as_rejected() {
     ]);
     let changes = fixture.apply(frontend("shop/young", 2, &vip("203.0.113.2", 80, &["one"])));
     assert_eq!((changes.applied.len(), changes.appeared.len()), (0, 1), "{changes:?}");
+}
+
+#[test]
+fn claimed_encap_follows_a_refused_backend_that_becomes_readable() {
+    let policy =
+        policy("p", &json!({"namespaces": {"names": ["shop"]}, "frontends": {"addresses": ["203.0.113.0/24"]}}));
+    let old = l3dsr(vip(VIP, 80, &["b"]));
+    let objects = |spec: &Value| {
+        vec![
+            policy.clone(),
+            backend("shop/b", spec),
+            frontend("shop/old", 1, &old),
+            frontend("shop/new", 2, &vip(VIP, 81, &["b"])),
+        ]
+    };
+    let mut fixture = IndexFixture::new(objects(&json!({"address": "10.0.0.1", "adminState": "Asleep"})));
+    let readable = json!({"address": "10.0.0.1"});
+    fixture.apply(backend("shop/b", &readable));
+    let problems = fixture.problems(Kind::Frontend, "shop/new");
+    assert!(problems.iter().any(|problem| problem.message.contains("to ipv4 backends")), "{problems:?}");
+    assert_eq!(problems, IndexFixture::new(objects(&readable)).problems(Kind::Frontend, "shop/new"));
 }

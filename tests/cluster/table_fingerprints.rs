@@ -25,6 +25,9 @@ const VIP: VppVip =
     VppVip { address: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 202)), length: 32, protocol: 6, port: 80 };
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 21));
 
+/// The ports of the two agents and of the dashboard, below those that the kernel gives to connections of other tests.
+const PORTS: [[u16; 2]; 3] = [[15_201, 15_202], [15_203, 15_204], [15_205, 15_206]];
+
 /// Two Nodes. Both read VPP every second, so that they notice what another client did.
 const NODES: &str = "
 apiVersion: v1
@@ -76,10 +79,9 @@ struct Node {
 }
 
 impl Node {
-    async fn start(name: &str, kubeconfig: &Path) -> Self {
+    async fn start(name: &str, kubeconfig: &Path, [grpc, metrics]: [u16; 2]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let simulator = Simulator::start(SimulatorOptions::new(dir.path().join("api.sock"))).await.unwrap();
-        let [grpc, metrics] = free_ports();
         let mut command = Command::new(maglev_testkit::binary("maglevd"));
         command.args([format!("--grpc-addr=127.0.0.1:{grpc}"), format!("--metrics-addr=127.0.0.1:{metrics}")]);
         let command = command.env("NODE_NAME", name).env("KUBECONFIG", kubeconfig);
@@ -121,11 +123,6 @@ fn spawn(command: &mut Command, log: &Path) -> Child {
     command.kill_on_drop(true).spawn().unwrap()
 }
 
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}
-
 /// A copy of a kubeconfig that connects through `proxy`.
 fn through(proxy: &TcpProxy, kubeconfig: &Path, copy: &Path) {
     let config = Kubeconfig::read_from(kubeconfig).unwrap();
@@ -143,7 +140,7 @@ struct Dashboard {
 
 impl Dashboard {
     fn start(dir: &Path, nodes: &[&Node], frontend: &str) -> Self {
-        let [port, metrics] = free_ports();
+        let [port, metrics] = PORTS[2];
         let mut command = Command::new(maglev_testkit::binary("maglev-frontend"));
         command.args([format!("--http-addr=127.0.0.1:{port}"), format!("--metrics-addr=127.0.0.1:{metrics}")]);
         command.args(nodes.iter().map(|node| format!("--server=127.0.0.1:{}", node.grpc)));
@@ -218,7 +215,8 @@ async fn tables_that_differ_between_nodes_are_shown_with_their_share() {
     let proxied = dir.path().join("kubeconfig");
     through(&proxy, &kubeconfig, &proxied);
     let names = ["a", "b"].map(|node| format!("{namespace}-{node}"));
-    let [a, b] = [Node::start(&names[0], &kubeconfig).await, Node::start(&names[1], &proxied).await];
+    let [a, b] =
+        [Node::start(&names[0], &kubeconfig, PORTS[0]).await, Node::start(&names[1], &proxied, PORTS[1]).await];
     let frontend = format!("{namespace}/web");
     let dashboard = Dashboard::start(dir.path(), &[&a, &b], &frontend);
     dashboard.until_disagreement(false).await;

@@ -71,6 +71,9 @@ pub async fn commands_match(sandbox: &Sandbox) {
         if line.starts_with("show frontend ") {
             until_verified(sandbox).await;
         }
+        if page.contains("$ maglevc set backend web-1 pause ") && line.starts_with("why backend web-1") {
+            until_drain_is_reported(sandbox).await;
+        }
         run_line(sandbox, line, &mut page).await;
     }
     for (backend, line) in [("web-1", "status"), ("web-2", "show frontends --output wide")] {
@@ -112,6 +115,15 @@ async fn until_verified(sandbox: &Sandbox) {
         let frontend: serde_json::Value = serde_json::from_str(&output).unwrap();
         let nodes = frontend["perNode"].as_array()?;
         nodes.iter().all(|node| node["programmedGeneration"] == frontend["generation"]).then_some(())
+    })
+    .await;
+}
+
+/// Waits until the agent reports the drain of the paused Backend, whatever its state.
+async fn until_drain_is_reported(sandbox: &Sandbox) {
+    eventually("the drain of web-1 is reported", async || {
+        let reasons = maglevc_output(sandbox, &["why", "backend", "web-1", "--node", "node-a"]).await;
+        reasons.contains("  drain: ").then_some(())
     })
     .await;
 }
@@ -204,6 +216,7 @@ fn with_placeholders(line: &str, text: &str) -> String {
     // The traffic to a Backend on one node; the last column is the number of VIPs.
     replace(r"(?m)^(node-\w)  +\d+  +\d+  +\d+\.\d  +\d+\.\d  +\d+  +(\d+)$", "$1  N  N  N  N  N  $2");
     replace(r"after \d+\.\d s", "after N s");
+    replace(r"(?m)^  drain: .*$", "  drain: STATE");
     // In the output of other commands, durations are ages; in these, settings.
     if !line.contains("healthchecks") && !line.contains("lb state") {
         replace(r"\b\d+[smh](\d+[sm])?\b", "AGE");

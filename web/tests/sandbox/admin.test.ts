@@ -124,7 +124,10 @@ describe("operator changes on the page", () => {
     await signIn(page, { "Kubernetes token": editor });
     await choose(page, /^Pause/);
     await textShown(page, /^Affects .*default\/web/);
-    await textShown(page, /^default\/web, .* updated; new flows moved .*\(from web-1 .*; tracked flows kept$/);
+    await textShown(
+      page,
+      /^default\/web, .* updated; new flows moved .*\(from web-1 .*; tracked flows kept$/,
+    );
     await dialog(page).getByLabel("Reason").fill("disk is failing");
     await screenshot(page, "change");
     await applyChange(page);

@@ -7,6 +7,7 @@
 mod backend_loop;
 mod probe_queue;
 mod reconcile;
+mod start_grid;
 mod start_queue;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use maglev_net::LogThrottle;
 use self::{
     backend_loop::BackendLoop,
     probe_queue::{FinishedProbe, ProbeQueue, QueueEvent},
+    start_grid::StartGrid,
     start_queue::{Next, StartQueue},
 };
 use super::{
@@ -71,6 +73,7 @@ pub struct Checker<P> {
     loops: HashMap<Name, BackendLoop>,
     /// The next probes, of loops without a probe in flight.
     starts: StartQueue,
+    grid: StartGrid,
     queue: ProbeQueue,
     families: PerFamily<FamilyProbes>,
     publisher: Publisher,
@@ -105,6 +108,7 @@ impl<P: Prober> Checker<P> {
             config: None,
             loops: HashMap::new(),
             starts: StartQueue::new(options.max_in_flight),
+            grid: StartGrid::new(Instant::now()),
             queue: ProbeQueue::default(),
             families: PerFamily::default(),
             publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
@@ -356,10 +360,10 @@ impl<P: Prober> Checker<P> {
         self.starts.iter().filter(|name| matches(name)).take(limit).cloned().collect()
     }
 
-    /// Schedules the next probe of `name` for `delay` ± 10 % after `from`, but not before `now`.
+    /// Schedules the next probe of `name` for `delay` ± 10 % after `from`, on the grid, but not before `now`.
     fn schedule(&mut self, name: &Name, from: Instant, delay: Duration, now: Instant) {
         let jittered = delay.mul_f64(0.9 + 0.2 * self.rng.f64());
-        self.schedule_at(name, (from + jittered).max(now));
+        self.schedule_at(name, self.grid.nearest(from + jittered, delay).max(now));
     }
 
     fn schedule_at(&mut self, name: &Name, at: Instant) {

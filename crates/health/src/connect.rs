@@ -19,12 +19,28 @@ use super::{
     progress::ProbeProgress,
 };
 
+/// The time of the packet that ends the handshake of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// At once.
+    Immediate,
+    /// With the first data, which the probe sends as soon as it is connected: a packet less for this node and for the
+    /// backend.
+    WithData,
+}
+
 /// Connects to `port` of the target, from the target's source address if there is one.
 ///
 /// # Errors
 /// `L4CON` if the backend or the path refuses; `NotProbed` if this node cannot try.
-pub async fn connect(target: &ProbeTarget, port: u16, progress: &ProbeProgress<'_>) -> Result<TcpStream, ProbeOutcome> {
-    let socket = open(target).map_err(|error| ProbeOutcome::not_probed(format!("cannot open a socket: {error}")))?;
+pub async fn connect(
+    target: &ProbeTarget,
+    port: u16,
+    acknowledgement: Acknowledgement,
+    progress: &ProbeProgress<'_>,
+) -> Result<TcpStream, ProbeOutcome> {
+    let socket = open(target, acknowledgement)
+        .map_err(|error| ProbeOutcome::not_probed(format!("cannot open a socket: {error}")))?;
     let address = SocketAddr::new(target.address, port);
     progress.trace(|| match target.source {
         Some(source) => format!("connecting to {address} from {source}"),
@@ -38,9 +54,13 @@ pub async fn connect(target: &ProbeTarget, port: u16, progress: &ProbeProgress<'
     Ok(stream)
 }
 
-fn open(target: &ProbeTarget) -> io::Result<Socket> {
+fn open(target: &ProbeTarget, acknowledgement: Acknowledgement) -> io::Result<Socket> {
     let domain = if target.address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)?;
+    if acknowledgement == Acknowledgement::WithData {
+        // Without the option, the probe works as well.
+        let _ = socket.set_tcp_quickack(false);
+    }
     if let Some(source) = target.source {
         bind(&socket, source)?;
     }

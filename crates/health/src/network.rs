@@ -147,7 +147,7 @@ impl PreparedProbe {
             Self::Icmp(icmp) => icmp.run(target, progress).await,
             Self::Tcp(tcp) => tcp.run(target, progress).await,
             Self::Http(http) => http.run(target, progress).await,
-            Self::Grpc(grpc) => grpc.run(target, progress).await,
+            Self::Grpc(grpc) => Box::pin(grpc.run(target, progress)).await,
             Self::Invalid(reason) => Err(ProbeOutcome::not_probed(reason.clone())),
         }
     }

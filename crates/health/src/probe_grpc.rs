@@ -17,7 +17,7 @@ use rustls::RootCertStore;
 use maglev_model::{config::Tls, health::ProbeCode};
 
 use super::{
-    connect::connect,
+    connect::{Acknowledgement, connect},
     exchange::{invalid, over_http2},
     http_request::with_port,
     prober::{ProbeOutcome, ProbeTarget},
@@ -72,7 +72,7 @@ impl GrpcProbe {
     /// # Errors
     /// The outcome of a failed probe.
     pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
-        let stream = connect(target, self.port.get(), progress).await?;
+        let stream = connect(target, self.port.get(), Acknowledgement::WithData, progress).await?;
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let request = self.request(SocketAddr::new(target.address, self.port.get()), scheme);
         let request =

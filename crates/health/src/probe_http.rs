@@ -6,7 +6,10 @@
 use std::{num::NonZeroU16, sync::Arc};
 
 use rustls::RootCertStore;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use maglev_model::{
     config::{Http, StatusRange, Tls},
@@ -14,7 +17,7 @@ use maglev_model::{
 };
 
 use super::{
-    connect::connect,
+    connect::{Acknowledgement, connect},
     exchange::over_http2,
     expected_body::{ExpectedBody, ResponseBody, SearchResult},
     http_request::HttpRequest,
@@ -62,13 +65,24 @@ impl HttpProbe {
     /// # Errors
     /// The outcome of a failed probe.
     pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
-        let stream = connect(target, self.port.get(), progress).await?;
+        let stream = connect(target, self.port.get(), Acknowledgement::WithData, progress).await?;
         let Some(tls) = &self.tls else {
             // The connection ends with a reset: no socket stays in TIME_WAIT on either side.
             let _ = stream.set_zero_linger();
             progress.enter(ProbeCode::L7Timeout);
             return self.over_http1(stream, target, progress).await;
         };
+        // Boxed, so that probes in plain text need little memory.
+        Box::pin(self.over_tls(tls, stream, target, progress)).await
+    }
+
+    async fn over_tls(
+        &self,
+        tls: &TlsClient,
+        stream: TcpStream,
+        target: &ProbeTarget,
+        progress: &ProbeProgress<'_>,
+    ) -> Result<ProbeOutcome, ProbeOutcome> {
         let stream = tls.handshake(stream, target.address, progress).await?;
         progress.enter(ProbeCode::L7Timeout);
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
@@ -124,7 +138,7 @@ impl HttpProbe {
             return Err(ProbeOutcome::completed(ProbeCode::L7Status, format!("status {status}, expected {expected}")));
         }
         if let Some(expected) = &self.expected_body {
-            match expected.search(body, progress).await {
+            match Box::pin(expected.search(body, progress)).await {
                 SearchResult::Found(length) => progress.trace(|| format!("read {length} bytes of the body")),
                 SearchResult::NotFound(length) => {
                     progress.trace(|| format!("read {length} bytes of the body"));

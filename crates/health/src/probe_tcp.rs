@@ -9,7 +9,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore, time::timeout};
 use maglev_model::{config::Tls, health::ProbeCode};
 
 use super::{
-    connect::connect,
+    connect::{Acknowledgement, connect},
     prober::{ProbeOutcome, ProbeTarget},
     progress::ProbeProgress,
     tls::TlsClient,
@@ -47,7 +47,8 @@ impl TcpProbe {
     /// # Errors
     /// The outcome of a failed probe.
     pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
-        let stream = connect(target, self.port.get(), progress).await?;
+        let acknowledgement = if self.tls.is_some() { Acknowledgement::WithData } else { Acknowledgement::Immediate };
+        let stream = connect(target, self.port.get(), acknowledgement, progress).await?;
         let Some(tls) = &self.tls else {
             self.close(stream);
             return Ok(ProbeOutcome::completed(ProbeCode::L4Ok, "connected"));

@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -31,6 +31,10 @@ use maglev_model::{
 
 /// Messages that may wait for the thread.
 const WAITING: usize = 4096;
+
+/// Time that the thread rests after each message, as a multiple of the time that the message took: many changes at once must
+/// not slow down the next transition, also where cores share their units.
+const REST: u32 = 3;
 
 /// Niceness of the thread, from 0 (normal priority) to 19 (lowest).
 const NICENESS: i32 = 5;
@@ -188,7 +192,9 @@ impl Accountant {
     fn run(&mut self, messages_rx: &Receiver<Message>) {
         maglev_net::lower_thread_priority(NICENESS);
         while let Ok(message) = messages_rx.recv() {
+            let start = Instant::now();
             self.process(message);
+            thread::sleep(start.elapsed() * REST);
         }
     }
 

@@ -189,6 +189,7 @@ struct Accountant {
 }
 
 impl Accountant {
+    #[expect(clippy::disallowed_methods, reason = "the thread runs nothing else")]
     fn run(&mut self, messages_rx: &Receiver<Message>) {
         maglev_net::lower_thread_priority(NICENESS);
         while let Ok(message) = messages_rx.recv() {

@@ -170,7 +170,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: NAME-sli
 subjects: [{kind: ServiceAccount, name: agent, namespace: NAME}]
 ";
 
-/// A Backend, a Frontend that names it, and one that follows a Service, on the addresses 203.0.113.201 and 202.
+/// A Backend, a Frontend that names it, and one that follows a Service, on the addresses 203.0.113.204 and 205.
 const OBJECTS: &str = "
 apiVersion: maglev.vpp.io/v1alpha1
 kind: Backend
@@ -180,13 +180,13 @@ spec: {address: 192.0.2.77}
 apiVersion: maglev.vpp.io/v1alpha1
 kind: Frontend
 metadata: {name: plain}
-spec: {address: 203.0.113.201, protocol: TCP, port: 80, pools: [{name: primary, backends: [{name: plain}]}]}
+spec: {address: 203.0.113.204, protocol: TCP, port: 80, pools: [{name: primary, backends: [{name: plain}]}]}
 ---
 apiVersion: maglev.vpp.io/v1alpha1
 kind: Frontend
 metadata: {name: follower}
 spec:
-  address: 203.0.113.202
+  address: 203.0.113.205
   protocol: TCP
   port: 80
   pools: [{name: primary, service: {name: web, targets: Endpoints}}]

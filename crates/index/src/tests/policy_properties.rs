@@ -134,7 +134,7 @@ proptest! {
         }
     }
 
-    /// `b` may use other addresses than `a`: its objects, of whatever age, in whatever order with the deletion and the
+    /// `a` may use every address of the Frontends, and `b` none of them: its objects, of whatever age, in whatever order with the deletion and the
     /// creation of those of `a`, change nothing for `a`, and never serve an address of `a`.
     #[test]
     fn squatter_changes_nothing_for_the_owner(
@@ -142,7 +142,7 @@ proptest! {
         steps in prop::collection::vec((any::<bool>(), 0..11_usize, users()), 1..8),
     ) {
         let policies = || vec![
-            policy("a", &json!({"namespaces": {"names": ["a"]}, "frontends": {"addresses": ["203.0.113.0/24", "2001:db8:f::/64"]}, "backends": {"addresses": ["0.0.0.0/0", "::/0"]}})),
+            policy("a", &json!({"namespaces": {"names": ["a"]}, "frontends": {"addresses": ["203.0.113.0/24", "2001:db8:f::/64", "127.0.0.9/32"]}, "backends": {"addresses": ["0.0.0.0/0", "::/0"]}})),
             policy("b", &json!({"namespaces": {"names": ["b"]}, "frontends": {"addresses": ["198.51.100.0/24"]}, "backends": {"addresses": ["10.0.0.0/8"]}})),
         ];
         let mut stored: BTreeMap<(Kind, Name), Object> =

@@ -12,8 +12,8 @@ use super::{
     style::Style,
 };
 use maglev_crd::{
-    AddressPolicySpec, BackendGrant, BodyCheck, FrontendGrant, FrontendPorts, Limits, Namespaces, OnRevoke, PolicyMode,
-    PortRange, ProbeGrant,
+    AddressPolicySpec, Assign, BackendGrant, BodyCheck, FrontendGrant, FrontendPorts, Limits, Namespaces, OnRevoke,
+    PolicyMode, PortRange, ProbeGrant,
 };
 use maglev_kube::{ReadPolicy, read_policies};
 
@@ -71,6 +71,8 @@ struct AllowedFrontends {
     addresses: String,
     ports: String,
     encaps: String,
+    /// `Auto` if Services that ask for no address get one, else `OnRequest`.
+    assign: &'static str,
 }
 
 #[derive(Serialize)]
@@ -138,7 +140,7 @@ impl Row {
 
 impl Grants {
     fn add(&mut self, policy: &str, spec: &AddressPolicySpec) {
-        if let Some(FrontendGrant { addresses, ports, encaps }) = &spec.frontends {
+        if let Some(FrontendGrant { addresses, ports, encaps, assign }) = &spec.frontends {
             let encap = |encap: &maglev_crd::EncapType| match encap {
                 maglev_crd::EncapType::Gre => "GRE",
                 maglev_crd::EncapType::L3dsr => "L3DSR",
@@ -148,6 +150,10 @@ impl Grants {
                 addresses: join(addresses.iter().map(|network| network.get())),
                 ports: ports.as_ref().map_or_else(all, |ports| join(ports.iter().map(frontend_ports))),
                 encaps: encaps.as_ref().map_or_else(all, |encaps| join(encaps.iter().map(encap))),
+                assign: match assign {
+                    Assign::Auto => "Auto",
+                    Assign::OnRequest => "OnRequest",
+                },
             });
         }
         if let Some(BackendGrant { addresses, except }) = &spec.backends {
@@ -162,9 +168,9 @@ impl Grants {
 
     fn print(&self, page: &mut Page) {
         page.heading("Frontends may use");
-        let mut table = Table::new(["  ADDRESSES", "PORTS", "ENCAPS", "POLICY"]);
-        for AllowedFrontends { policy, addresses, ports, encaps } in &self.allowed_frontends {
-            let row = [format!("  {addresses}"), ports.clone(), encaps.clone(), policy.clone()];
+        let mut table = Table::new(["  ADDRESSES", "PORTS", "ENCAPS", "ASSIGN", "POLICY"]);
+        for AllowedFrontends { policy, addresses, ports, encaps, assign } in &self.allowed_frontends {
+            let row = [format!("  {addresses}"), ports.clone(), encaps.clone(), (*assign).to_owned(), policy.clone()];
             table.row(row.map(Cell::from));
         }
         page.table(&table, "  nothing");

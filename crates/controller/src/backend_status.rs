@@ -170,5 +170,7 @@ pub fn address_policy(
         frontends: Some(to_count(counts.frontends)),
         backends: Some(to_count(counts.backends)),
         violations: Some(to_count(counts.violations)),
+        allocated: counts.addresses.map(|addresses| to_count(addresses.allocated)),
+        available: counts.addresses.map(|addresses| i32::try_from(addresses.available).unwrap_or(i32::MAX)),
     }
 }

@@ -172,6 +172,27 @@ pub struct FrontendGrant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "set"))]
     pub encaps: Option<Vec<EncapType>>,
+
+    /// Use of the addresses for Services of the class maglev.vpp.io/vpp.
+    ///
+    /// * OnRequest (the default): a Service gets an address of these networks only if it asks for that address.
+    /// * Auto: a Service that asks for no address gets one of these networks. AddressPolicies are used in the order of
+    ///   their names, their networks in the order of addresses. The first and the last address of an IPv4 network are
+    ///   given only to a Service that asks for them.
+    ///
+    /// An address that a Service has stays with it, whatever changes here.
+    #[serde(default)]
+    pub assign: Assign,
+}
+
+/// Use of the addresses of an AddressPolicy for Services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Assign {
+    /// A Service gets an address that it asks for.
+    #[default]
+    OnRequest,
+    /// A Service that asks for no address gets one.
+    Auto,
 }
 
 /// A range of ports of one protocol or of both.
@@ -348,4 +369,15 @@ pub struct AddressPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub violations: Option<i32>,
+
+    /// Number of addresses of frontends.addresses that Frontends have, of any namespace. Present with assign Auto.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub allocated: Option<i32>,
+
+    /// Number of addresses of frontends.addresses that are left for Services; 2147483647 also stands for more. Present
+    /// with assign Auto.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub available: Option<i32>,
 }

@@ -43,8 +43,8 @@ mod text;
 
 pub use address::{Address, Ipv4Source, Ipv6Source};
 pub use address_policy::{
-    AddressPolicy, AddressPolicySpec, AddressPolicyStatus, BackendGrant, BodyCheck, FrontendGrant, FrontendPorts,
-    Limits, NamespaceSelector, Namespaces, OnRevoke, PolicyMode, PortRange, ProbeGrant,
+    AddressPolicy, AddressPolicySpec, AddressPolicyStatus, Assign, BackendGrant, BodyCheck, FrontendGrant,
+    FrontendPorts, Limits, NamespaceSelector, Namespaces, OnRevoke, PolicyMode, PortRange, ProbeGrant,
 };
 pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus, DrainSpec, OnDeadline};
 pub use condition::Condition;

@@ -305,6 +305,11 @@ impl Addresses {
         }
     }
 
+    /// The addresses with a Frontend.
+    pub fn all(&self) -> impl Iterator<Item = IpAddr> {
+        self.claimants.keys().copied()
+    }
+
     /// The Frontends on `address`, oldest first.
     pub fn on(&self, address: IpAddr) -> impl Iterator<Item = &Name> {
         self.claimants.get(&address).into_iter().flatten().map(|age| &age.name)

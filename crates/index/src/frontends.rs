@@ -268,6 +268,16 @@ impl Frontends {
         self.nodes.node(address).is_none() && self.addresses.on(address).any(is_entitled)
     }
 
+    /// The addresses of Frontends and of Nodes, each once.
+    pub fn taken_addresses(&self) -> BTreeSet<IpAddr> {
+        self.addresses.all().chain(self.nodes.all()).collect()
+    }
+
+    /// True if there is a Frontend on `address`, allowed or not.
+    pub fn has_frontend_on(&self, address: IpAddr) -> bool {
+        self.addresses.on(address).next().is_some()
+    }
+
     /// The addresses whose Frontends changed since they were last settled.
     pub fn dirty_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.dirty_addresses.iter().copied()

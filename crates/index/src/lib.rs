@@ -15,6 +15,8 @@
 //! results change. Equal results keep their `Arc`, so the `diff` of two `Config`s is exact. Nothing is resolved until every
 //! kind has been listed, since missing objects would look like problems.
 
+mod address_grants;
+mod address_range;
 mod backends;
 mod batch;
 mod certificates;
@@ -43,15 +45,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use imbl::OrdMap;
 use tokio::sync::watch;
 
-use self::{
-    backends::Backends,
-    frontends::Frontends,
-    health_checks::HealthChecks,
-    node::NodeSettings,
-    policies::{DenyList, Policies},
-    services::Services,
-};
 pub use self::{
+    address_grants::{AddressGrants, AssignedNetwork},
+    address_range::{AddressRange, AddressRanges},
     batch::Batch,
     certificates::{Holder, HolderContent, HolderKind},
     changed_objects::{ChangedObjects, ConfigPair, Requirements},
@@ -62,10 +58,18 @@ pub use self::{
         AddressType, EndpointSliceObject, EndpointState, Meta, NamespaceObject, NodeObject, Object, SliceContent,
         SliceEndpoint, SlicePort, Stored, Unreadable,
     },
-    policy_counts::PolicyCounts,
+    policy_counts::{AddressCounts, PolicyCounts},
     policy_explainer::{NamespaceLimits, PolicyExplainer},
     services::Coverage,
     work::Work,
+};
+use self::{
+    backends::Backends,
+    frontends::Frontends,
+    health_checks::HealthChecks,
+    node::NodeSettings,
+    policies::{DenyList, Policies},
+    services::Services,
 };
 use maglev_model::{
     Name,

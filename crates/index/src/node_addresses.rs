@@ -46,6 +46,11 @@ impl NodeAddresses {
         changed
     }
 
+    /// The addresses of all Nodes.
+    pub fn all(&self) -> impl Iterator<Item = IpAddr> {
+        self.nodes.keys().copied()
+    }
+
     /// The Node with `address`; the first by name if there are several.
     pub fn node(&self, address: IpAddr) -> Option<&str> {
         self.nodes.get(&address)?.first().map(String::as_str)

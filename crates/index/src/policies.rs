@@ -28,6 +28,8 @@ pub use self::{
     quota::{Quotas, Share},
     rules::{BackendRule, FrontendRule, Limits, NamespaceMatch, PolicyRead, PortSpan, ProbeRule, shortest_interval},
 };
+use ipnet::IpNet;
+
 use super::{
     Work,
     changes::{Changes, ObjectVersion, Record},
@@ -251,6 +253,37 @@ impl Policies {
         let problem = fault.map(|fault| messages::frontend(name, usage, &fault, grant));
         let verdict = Verdict::with_effect(problem, grant.effect);
         Verdict { withdraws: grant.withdraws && verdict.refusal.is_some(), ..verdict }
+    }
+
+    /// The part of a message on the reason why a Frontend of `namespace` would not take effect; `None` if it would.
+    pub fn frontend_refusal(&self, namespace: &str, usage: FrontendUse, grant: &Grant) -> Option<String> {
+        if let Some(denied) = self.deny_list.entry(usage.address) {
+            return Some(format!("{} {}, and no AddressPolicy can allow it", usage.address, denied.what));
+        }
+        let fault = grant.frontend_fault(usage).filter(|_| grant.effect == Effect::Refuse)?;
+        Some(messages::frontend_fault(namespace, usage, &fault, grant).1)
+    }
+
+    /// The Frontends that each AddressPolicy allows, by the names of the AddressPolicies.
+    pub fn frontend_rules(&self) -> impl Iterator<Item = &FrontendRule> {
+        self.reads().filter_map(|read| read.frontends.as_deref())
+    }
+
+    /// The Frontends that the AddressPolicies which select `namespace` allow, by the names of the AddressPolicies.
+    pub fn frontend_rules_of(&self, namespace: &str) -> impl Iterator<Item = &FrontendRule> {
+        let selected = self.reads().filter(move |read| selects(read, namespace, &self.labels));
+        selected.filter_map(|read| read.frontends.as_deref())
+    }
+
+    /// The configured networks and addresses that no Frontend may use.
+    pub fn denied_networks(&self) -> Vec<IpNet> {
+        let DenyList { allow_loopback: _, sources, never } = &self.deny_list;
+        never.iter().copied().chain(sources.iter().map(|address| IpNet::from(*address))).collect()
+    }
+
+    /// The last address of the denied network around `address`; `None` if it is not denied.
+    pub fn denied_until(&self, address: IpAddr) -> Option<IpAddr> {
+        self.deny_list.until(address)
     }
 
     /// The decision on the address of a Backend.

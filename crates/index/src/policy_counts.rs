@@ -1,8 +1,15 @@
 //! The numbers of an AddressPolicy's status. Computed on request, over all objects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use super::Index;
+use super::{
+    Index,
+    address_range::{AddressRange, AddressRanges},
+    policies::FrontendRule,
+};
 use maglev_model::Name;
 
 /// The numbers of one AddressPolicy.
@@ -16,6 +23,17 @@ pub struct PolicyCounts {
     pub backends: usize,
     /// Frontends and Backends of the selected namespaces that are not allowed or exceed a limit, reported ones included.
     pub violations: usize,
+    /// The addresses for Services; `None` if the AddressPolicy gives none to Services that ask for none.
+    pub addresses: Option<AddressCounts>,
+}
+
+/// The addresses of an AddressPolicy that gives them to Services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressCounts {
+    /// Addresses with a Frontend.
+    pub allocated: usize,
+    /// Addresses that are left; `u128::MAX` also stands for more.
+    pub available: u128,
 }
 
 impl Index {
@@ -46,7 +64,34 @@ impl Index {
                 counts.violations += violating;
             }
         }
-        counts.into_iter().map(|(name, counts)| (name.clone(), counts)).collect()
+        let mut counts: BTreeMap<Name, PolicyCounts> =
+            counts.into_iter().map(|(name, counts)| (name.clone(), counts)).collect();
+        self.count_addresses(&mut counts);
+        counts
+    }
+
+    fn count_addresses(&self, counts: &mut BTreeMap<Name, PolicyCounts>) {
+        let rules: Vec<&FrontendRule> = self.policies.frontend_rules().filter(|rule| rule.assigns).collect();
+        if rules.is_empty() {
+            return;
+        }
+        let taken = self.frontends.taken_addresses();
+        let denied: Vec<AddressRange> =
+            self.policies.denied_networks().iter().map(|network| AddressRange::all(*network)).collect();
+        for rule in rules {
+            let ranges = || rule.addresses.iter().copied();
+            let (all, left) = (
+                AddressRanges::new(ranges().map(AddressRange::all), &[]),
+                AddressRanges::new(ranges().map(AddressRange::assignable), &denied),
+            );
+            let has_frontend = |address: &IpAddr| self.frontends.has_frontend_on(*address);
+            let allocated = taken.iter().filter(|address| all.contains(**address) && has_frontend(address)).count();
+            let unavailable = taken.iter().filter(|address| left.contains(**address)).count();
+            let available = left.size().saturating_sub(unavailable as u128);
+            if let Some(counts) = counts.get_mut(&rule.policy) {
+                counts.addresses = Some(AddressCounts { allocated, available });
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests that apply objects and check the received configuration.
 
+mod address_grants;
 mod addresses;
 mod certificates;
 mod conflicts;

@@ -71,6 +71,21 @@ impl DenyList {
     }
 }
 
+impl DenyList {
+    /// The last address of the denied network around `address`: `address` itself if no network is denied around it, and
+    /// `None` if `address` is not denied.
+    pub fn until(&self, address: IpAddr) -> Option<IpAddr> {
+        self.entry(address)?;
+        let link_local: [IpNet; 2] =
+            [IpNet::new_assert([169, 254, 0, 0].into(), 16), IpNet::new_assert(FE80.into(), 10)];
+        let around = self.never.iter().chain(&link_local).filter(|network| network.contains(&address));
+        Some(around.map(IpNet::broadcast).max().unwrap_or(address))
+    }
+}
+
+/// The first link-local address of IPv6.
+const FE80: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+
 /// True if `address` is one of `own`, or an IPv6 address that reaches it through NAT64 or 6to4.
 pub fn reaches(address: IpAddr, own: &BTreeSet<IpAddr>) -> bool {
     own.contains(&address) || embedded(address).is_some_and(|inside| own.contains(&inside.into()))
@@ -137,6 +152,27 @@ mod tests {
         }
         let sandbox = DenyList { allow_loopback: true, ..DenyList::default() };
         assert_eq!(sandbox.entry("64:ff9b::7f00:1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn denied_networks_are_skipped_as_a_whole() {
+        let never = ["198.51.100.0/24", "198.51.100.0/28", "2001:db8::/48"];
+        let list = DenyList {
+            never: never.map(|network| network.parse().unwrap()).into(),
+            sources: ["192.0.2.1".parse().unwrap()].into(),
+            ..DenyList::default()
+        };
+        let until = |address: &str| list.until(address.parse().unwrap()).map(|last| last.to_string());
+        for (address, last) in [
+            ("198.51.100.1", "198.51.100.255"),
+            ("2001:db8::1", "2001:db8:0:ffff:ffff:ffff:ffff:ffff"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("169.254.169.254", "169.254.255.255"),
+            ("fe80::1", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            assert_eq!(until(address).as_deref(), Some(last), "{address}");
+        }
+        assert_eq!(until("192.0.2.2"), None);
     }
 
     #[test]

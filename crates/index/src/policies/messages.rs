@@ -28,8 +28,20 @@ const BACKEND_HELD: &str =
 
 /// The problem of a Frontend that no AddressPolicy allows.
 pub fn frontend(name: &Name, usage: FrontendUse, fault: &FrontendFault<'_>, grant: &Grant) -> Problem {
-    let namespace = name.namespace();
-    let (field, text) = match fault {
+    let (field, text) = frontend_fault(name.namespace(), usage, fault, grant);
+    let consequence = if grant.withdraws { FRONTEND_WITHDRAWN } else { FRONTEND_HELD };
+    let message = format!("Frontend {name}: {field}: {text}; {consequence}");
+    Problem::new(Reason::AddressNotAllowed, field, message)
+}
+
+/// The field of a Frontend that no AddressPolicy allows, and the part of a message.
+pub fn frontend_fault(
+    namespace: &str,
+    usage: FrontendUse,
+    fault: &FrontendFault<'_>,
+    grant: &Grant,
+) -> (&'static str, String) {
+    match fault {
         FrontendFault::Address => {
             let allowed = networks(&grant.frontend_networks, &[]);
             (
@@ -48,10 +60,7 @@ pub fn frontend(name: &Name, usage: FrontendUse, fault: &FrontendFault<'_>, gran
             ("spec.port", text)
         }
         FrontendFault::Encap(rules) => ("spec.encap.type", encap_text(namespace, usage, rules)),
-    };
-    let consequence = if grant.withdraws { FRONTEND_WITHDRAWN } else { FRONTEND_HELD };
-    let message = format!("Frontend {name}: {field}: {text}; {consequence}");
-    Problem::new(Reason::AddressNotAllowed, field, message)
+    }
 }
 
 fn encap_text(namespace: &str, usage: FrontendUse, rules: &[&FrontendRule]) -> String {

@@ -118,6 +118,8 @@ pub struct FrontendRule {
     pub ports: Option<Vec<PortSpan>>,
     /// `None` for all.
     pub encaps: Option<Vec<EncapType>>,
+    /// Services that ask for no address get one of `addresses`.
+    pub assigns: bool,
 }
 
 impl FrontendRule {

@@ -88,6 +88,7 @@ fn frontends(policy: &Name, grant: &crd::FrontendGrant) -> FrontendRule {
         addresses: grant.addresses.iter().map(|network| network.get()).collect(),
         ports,
         encaps: grant.encaps.clone(),
+        assigns: grant.assign == crd::Assign::Auto,
     }
 }
 

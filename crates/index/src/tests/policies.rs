@@ -1,12 +1,14 @@
 //! Tests of AddressPolicies and of the deny list.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::fixture::{
     IndexFixture, at, check, frontend, lb_config, name, namespace, node, object, policy, probed, tcp, vip, with,
     without,
 };
-use crate::{Object, PolicyCounts};
+use crate::{AddressCounts, NodeObject, Object, PolicyCounts};
 use maglev_model::{
     config::{Check, Kind, MemberTarget},
     problem::Reason,
@@ -296,7 +298,32 @@ fn numbers_of_a_policy_count_what_it_allows_and_what_violates_it() {
         frontend("other/web", 1, &vip("203.0.113.2", 80, &["a"])),
     ]);
     let counts = fixture.index.policy_counts();
-    let shop = PolicyCounts { namespaces: 1, frontends: 1, backends: 1, violations: 1 };
-    let everybody = PolicyCounts { namespaces: 2, frontends: 0, backends: 2, violations: 2 };
+    let shop = PolicyCounts { namespaces: 1, frontends: 1, backends: 1, violations: 1, addresses: None };
+    let everybody = PolicyCounts { namespaces: 2, backends: 2, violations: 2, ..PolicyCounts::default() };
     assert_eq!((counts[&name("shop")], counts[&name("everybody")]), (shop, everybody));
+}
+
+#[test]
+fn policy_that_gives_addresses_counts_those_that_are_left() {
+    let assigned = json!({"frontends": {"addresses": ["203.0.113.0/28", "203.0.113.8/29"], "assign": "Auto"}});
+    let mut fixture = scene(vec![
+        policy("pool", &assigned),
+        policy("wide", &json!({"frontends": {"addresses": ["2001:db8:1::/64"], "assign": "Auto"}})),
+        frontend("shop/web", 1, &vip("203.0.113.1", 80, &[])),
+        frontend("shop/tls", 1, &vip("203.0.113.1", 443, &[])),
+        // The network address, which is given on request only, and an address beside the range.
+        frontend("shop/first", 1, &vip("203.0.113.0", 80, &[])),
+        frontend("shop/beside", 1, &vip("203.0.113.16", 80, &[])),
+    ]);
+    let counts = fixture.index.policy_counts();
+    let addresses = |policy: &str| counts[&name(policy)].addresses;
+    assert_eq!(addresses("pool"), Some(AddressCounts { allocated: 2, available: 13 }));
+    assert_eq!(addresses("wide"), Some(AddressCounts { allocated: 0, available: (1 << 64) - 1 }));
+    assert_eq!(addresses("shop"), None);
+
+    let addresses = vec!["203.0.113.2".parse().unwrap()];
+    fixture.apply(Object::Node(NodeObject { name: "other".to_owned(), labels: BTreeMap::new(), addresses }));
+    fixture.apply(lb_config("never", 1, &json!({"neverAddresses": ["203.0.113.4/30"]})));
+    let counts = fixture.index.policy_counts();
+    assert_eq!(counts[&name("pool")].addresses, Some(AddressCounts { allocated: 2, available: 8 }));
 }

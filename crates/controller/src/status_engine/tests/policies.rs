@@ -47,6 +47,25 @@ fn policy_counts_what_it_allows_and_names_what_it_does_not() {
 }
 
 #[test]
+fn policy_that_gives_addresses_counts_them() {
+    let mut scene = Scene::programmed(&["a"]);
+    let spec = json!({"frontends": {"addresses": ["203.0.113.0/24"], "assign": "Auto"}});
+    scene.object("AddressPolicy", "pool", &spec);
+    scene.reconcile();
+    let numbers = |scene: &Scene| {
+        let Status::AddressPolicy(status) = scene.status("AddressPolicy", "pool") else { panic!("an AddressPolicy") };
+        (status.allocated, status.available)
+    };
+    assert_eq!(numbers(&scene), (Some(1), Some(253)));
+    scene.object("AddressPolicy", "pool", &json!({"frontends": {"addresses": ["203.0.113.0/24"]}}));
+    scene.reconcile();
+    assert_eq!(numbers(&scene), (None, None));
+    scene.object("AddressPolicy", "pool", &json!({"frontends": {"addresses": ["2001:db8::/64"], "assign": "Auto"}}));
+    scene.reconcile();
+    assert_eq!(numbers(&scene), (Some(0), Some(i32::MAX)));
+}
+
+#[test]
 fn unreadable_policy_is_not_accepted() {
     let mut scene = Scene::programmed(&["a"]);
     scene.object("AddressPolicy", "broken", &json!({"frontends": {"addresses": ["203.0.113.0"]}}));

@@ -68,7 +68,8 @@ impl Status {
             StatusKind::Kind(Kind::LoadBalancerConfig | Kind::Node | Kind::Namespace | Kind::EndpointSlice) => {
                 Self::LoadBalancerConfig(decode(value))
             }
-            StatusKind::MaglevNode => Self::MaglevNode(decode(value)),
+            // The status of a Service is not in the custom resources.
+            StatusKind::MaglevNode | StatusKind::Service => Self::MaglevNode(decode(value)),
         }
     }
 

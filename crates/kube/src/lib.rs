@@ -15,6 +15,8 @@
 //!            ─────list────▶ release_pods: the pods of a release of the chart
 //!            ──list+watch──▶ cluster_watch: everything that the controller computes status from
 //!            ◀─────write──── status_writer, event_recorder, each with a Leadership of the lease loop
+//!            ──list+watch──▶ service_watch: everything that the controller computes the Frontends of Services from
+//!            ◀─────write──── service_writer: Frontends and status of Services, with a Leadership
 //! ```
 //!
 //! A failure never counts as an empty answer: a list that fails, a 403, a missing CRD or an object that does not
@@ -33,6 +35,9 @@ pub mod lease;
 pub mod objects;
 pub mod operator_change;
 pub mod release_pods;
+pub mod service_objects;
+pub mod service_watch;
+pub mod service_writer;
 pub mod status_writer;
 pub mod token_keys;
 pub mod watches;
@@ -50,6 +55,7 @@ mod policies;
 mod raw_object;
 mod read_access;
 mod reflector;
+mod service_read;
 mod user_clients;
 mod watch_loop;
 mod whoami;
@@ -71,6 +77,9 @@ pub use operator_change::{ChangeError, ChangeRequest, LastWriter, WriteOutcome};
 pub use policies::{ReadPolicy, read_namespaces, read_policies};
 pub use read_access::unlisted_resource;
 pub use reflector::Listed;
+pub use service_read::{ReadFrontend, ReadService, read_frontends, read_service};
+pub use service_watch::{ServiceReceivers, ServiceWatch, ServicesUpdate};
+pub use service_writer::ServiceWriter;
 pub use status_writer::{StatusKind, StatusObject, StatusWriter, WriteError};
 pub use token_keys::{TokenKeys, scrape_guard};
 pub use user_clients::{UserClients, refusal_code};

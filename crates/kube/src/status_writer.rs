@@ -68,6 +68,8 @@ pub enum StatusKind {
     /// A kind that users write.
     Kind(Kind),
     MaglevNode,
+    /// A Service, about which there are Events. [`ServiceWriter`](super::ServiceWriter) writes its status.
+    Service,
 }
 
 impl StatusKind {
@@ -76,6 +78,7 @@ impl StatusKind {
         match self {
             Self::Kind(kind) => kind.as_str(),
             Self::MaglevNode => "MaglevNode",
+            Self::Service => "Service",
         }
     }
 
@@ -83,6 +86,7 @@ impl StatusKind {
         match self {
             Self::Kind(kind) => kinds::resource(kind),
             Self::MaglevNode => ApiResource::erase::<MaglevNode>(&()),
+            Self::Service => ApiResource::erase::<k8s_openapi::api::core::v1::Service>(&()),
         }
     }
 }
@@ -166,15 +170,22 @@ impl StatusWriter {
         }
     }
 
-    /// Sends a request if this replica leads, and waits for the answer only as long as the leadership holds.
     async fn send<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
-        if !self.leadership.holds() {
-            return Err(WriteError::NotLeading);
-        }
-        let deadline = (Instant::now() + TIMEOUT).min(self.leadership.deadline());
-        match timeout_at(deadline, request).await {
-            Ok(answer) => answer.map_err(WriteError::from_kube),
-            Err(_) => Err(WriteError::Timeout),
-        }
+        send_while_leading(&self.leadership, request).await
+    }
+}
+
+/// Sends a request if this replica leads, and waits for the answer only as long as the leadership holds.
+pub(crate) async fn send_while_leading<T>(
+    leadership: &Leadership,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, WriteError> {
+    if !leadership.holds() {
+        return Err(WriteError::NotLeading);
+    }
+    let deadline = (Instant::now() + TIMEOUT).min(leadership.deadline());
+    match timeout_at(deadline, request).await {
+        Ok(answer) => answer.map_err(WriteError::from_kube),
+        Err(_) => Err(WriteError::Timeout),
     }
 }

@@ -9,6 +9,8 @@ pub enum Command {
     Why(String),
     /// Explains what allows or denies a Frontend, and its state.
     WhyFrontend(String),
+    /// Explains the address and the Frontends of a Service.
+    WhyService(String),
     /// Explains what a namespace may use.
     ExplainPolicy(String),
     /// Prints the commands that prepare the server of a Backend.
@@ -24,6 +26,8 @@ pub enum Command {
     HealthChecks,
     Policies,
     Policy(String),
+    /// Shows the addresses of all Frontends.
+    Addresses,
     VppInfo,
     VppLbState,
     VppLbCounters,

@@ -193,10 +193,14 @@ pub fn names(nodes: &[NodeState], namespace: &str, kind: Value, line: &ParsedLin
         Value::Destination => {
             views().flat_map(|view| view.frontends.values()).filter_map(|f| destination(f, line)).collect()
         }
-        // Clients and AddressPolicies are not known to the agents by name.
-        Value::Weight | Value::Count | Value::Level | Value::Policy | Value::Protocol | Value::Source => {
-            BTreeSet::new()
-        }
+        // Clients, AddressPolicies and Services are not known to the agents by name.
+        Value::Weight
+        | Value::Count
+        | Value::Level
+        | Value::Policy
+        | Value::Service
+        | Value::Protocol
+        | Value::Source => BTreeSet::new(),
     };
     names.into_iter().collect()
 }

@@ -6,6 +6,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 
 mod lines;
+mod services;
 
 use super::{
     accept::{Accepted, Released},
@@ -241,6 +242,7 @@ fn pages(set: &mut Generated) -> Vec<(&'static str, String)> {
     pages.add("sync", &Synced::new(set.answers(&nodes, |_| ())));
     pages.add("accept", &accepted(set));
     pages.add("set", &changed(set));
+    services::add(&mut pages, set);
     pages.drain(set, &nodes);
     pages.events(set);
     pages.0

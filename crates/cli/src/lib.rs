@@ -7,11 +7,12 @@
 //! ```
 //!
 //! Data comes from the agents, through the API server's port-forward or directly (`--server`). The API server provides
-//! only the list of agents, the user's identity, the last writer of an object, and the AddressPolicies; for `diff`, also
+//! only the list of agents, the user's identity, the last writer of an object, the AddressPolicies, and Services with their Frontends; for `diff`, also
 //! the stored objects and dry runs. Only `set` and `accept` write, and they
 //! write only custom resources.
 
 mod accept;
+mod address;
 mod agent_access;
 mod backend;
 mod command;
@@ -35,6 +36,7 @@ mod path;
 mod policy;
 mod preview;
 mod run;
+mod service;
 mod session;
 mod set;
 mod shell;

@@ -1,6 +1,7 @@
 //! Runs one command: fetches the data, prints the result and returns the exit status.
 
 mod preview;
+mod services;
 
 use std::{io, sync::Arc};
 
@@ -56,6 +57,7 @@ impl Run<'_> {
             Command::Status => self.status().await,
             Command::Why(name) => self.why(&name).await,
             Command::WhyFrontend(name) => self.why_frontend(&name).await,
+            Command::WhyService(name) => self.why_service(&name).await,
             Command::ExplainPolicy(namespace) => self.explain_policy(&namespace).await,
             Command::Doctor(name) => self.doctor(&name).await,
             Command::Trace(flow) => self.trace(&flow).await,
@@ -71,6 +73,7 @@ impl Run<'_> {
             Command::HealthChecks => self.print(&HealthChecks::new(self.reporting().await?)),
             Command::Policies => self.print(&policy::Policies::new(&policy::read(self.session).await?)),
             Command::Policy(name) => self.policy(&name).await,
+            Command::Addresses => self.addresses().await,
             Command::VppInfo | Command::VppLbState | Command::VppLbCounters => self.vpp(&command).await,
             Command::Watch(watch) => {
                 let output = self.output();

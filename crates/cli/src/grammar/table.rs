@@ -1,5 +1,6 @@
 //! The words of maglevc with their help, examples and commands.
 
+mod policies;
 mod preview;
 
 use super::{
@@ -44,7 +45,7 @@ pub static VERBS: &[GrammarEntry] = &[
         )
         .example("maglevc status"),
     word("why", "explain the state of an object", Then(WHY)).example("maglevc why backend web-1"),
-    word("explain", "explain what a namespace may use", Then(EXPLAIN)).example("maglevc explain policy shop"),
+    word("explain", "explain what a namespace may use", Then(policies::EXPLAIN)).example("maglevc explain policy shop"),
     word("doctor", "probe the paths to a server, and print the commands that prepare it", Then(DOCTOR))
         .example("maglevc doctor backend web-1"),
     word("trace", "show the backend of a new flow on each node", Then(TRACE))
@@ -103,22 +104,8 @@ static WHY: &[GrammarEntry] = &[
          is held or withdrawn, whether VPP has it, and the ramps in progress.",
     )
     .example("maglevc why frontend shop/web"),
+    policies::WHY_SERVICE,
 ];
-
-static EXPLAIN: &[GrammarEntry] = &[word(
-    "policy",
-    "explain what a namespace may use, and which AddressPolicies say so",
-    Then(&[value(
-        Value::Namespace,
-        "the namespace",
-        Run(|line| Command::ExplainPolicy(line.text(Value::Namespace))),
-    )]),
-)
-.more(
-    "What the AddressPolicies that select the namespace allow adds up; of several limits, the largest applies. Reads the \
-     AddressPolicies, and the Namespaces if one of them selects by label.",
-)
-.example("maglevc explain policy shop")];
 
 const WHY_BACKEND: GrammarEntry = word(
     "backend",
@@ -184,17 +171,9 @@ static SHOW: &[GrammarEntry] = &[
         Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| Command::Backend(line.text(Value::Backend))))]),
     )
     .example("maglevc show backend web-1"),
-    word("policies", "all AddressPolicies", Run(|_| Command::Policies)).example("maglevc show policies"),
-    word(
-        "policy",
-        "an AddressPolicy: what it allows, and its limits",
-        Then(&[value(
-            Value::Policy,
-            "name of the AddressPolicy",
-            Run(|line| Command::Policy(line.text(Value::Policy))),
-        )]),
-    )
-    .example("maglevc show policy shop"),
+    policies::SHOW_POLICIES,
+    policies::SHOW_POLICY,
+    policies::SHOW_ADDRESSES,
     word("healthchecks", "all HealthChecks", Run(|_| Command::HealthChecks)).example("maglevc show healthchecks"),
     word("vpp", "state of VPP", Then(SHOW_VPP)).example("maglevc show vpp info"),
 ];

@@ -43,13 +43,13 @@ fn parse_errors_name_the_text_and_the_alternatives() {
         ),
         (
             "show",
-            "incomplete command `show`: expected one of version, nodes, frontends, frontend, backends, backend, policies, policy, healthchecks, vpp",
+            "incomplete command `show`: expected one of version, nodes, frontends, frontend, backends, backend, policies, policy, addresses, healthchecks, vpp",
         ),
         ("sh back", "ambiguous word `back` after `show`: backends or backend"),
         ("s", "ambiguous word `s`: status or show or sync or set"),
         (
             "show nodse",
-            "unknown word `nodse` after `show`: expected one of version, nodes, frontends, frontend, backends, backend, policies, policy, healthchecks, vpp; did you mean nodes?",
+            "unknown word `nodse` after `show`: expected one of version, nodes, frontends, frontend, backends, backend, policies, policy, addresses, healthchecks, vpp; did you mean nodes?",
         ),
         ("show backend", "incomplete command `show backend`: expected BACKEND"),
         ("show backend a/b/c", "invalid BACKEND `a/b/c` after `show backend`: expected a name, or namespace/name"),

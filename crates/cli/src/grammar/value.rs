@@ -31,6 +31,8 @@ pub enum Value {
     Namespace,
     /// Name of an AddressPolicy.
     Policy,
+    /// `namespace/name` of a Service, or a name in the current namespace.
+    Service,
     /// Name of a Node.
     Node,
     /// Protocol of a flow.
@@ -54,6 +56,7 @@ impl Value {
             Self::Hold => "HOLD-ID",
             Self::Namespace => "NAMESPACE",
             Self::Policy => "POLICY",
+            Self::Service => "SERVICE",
             Self::Node => "NODE",
             Self::Protocol => "PROTO",
             Self::Source => "SOURCE",
@@ -79,7 +82,7 @@ impl Value {
     /// Checks `text` after the values in `line`; the error is the allowed range.
     pub fn check(self, text: &str, line: &ParsedLine) -> Result<(), &'static str> {
         let fits = match self {
-            Self::Backend | Self::Frontend => is_name(text),
+            Self::Backend | Self::Frontend | Self::Service => is_name(text),
             Self::Pool | Self::Member | Self::Namespace | Self::Policy | Self::Node => {
                 !text.is_empty() && !text.contains('/')
             }
@@ -92,7 +95,7 @@ impl Value {
             Self::Destination => return check_destination(text, line),
         };
         fits.then_some(()).ok_or(match self {
-            Self::Backend | Self::Frontend => "a name, or namespace/name",
+            Self::Backend | Self::Frontend | Self::Service => "a name, or namespace/name",
             Self::Pool | Self::Member | Self::Policy | Self::Node => "a name without a namespace",
             Self::Namespace => "the name of a namespace",
             Self::Weight => "a whole number from 0 to 100",

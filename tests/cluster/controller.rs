@@ -9,6 +9,7 @@ mod node_registration;
 mod process;
 mod refused_addresses;
 mod reports;
+mod services;
 mod stored_nat;
 
 use std::sync::Arc;
@@ -53,8 +54,15 @@ fn manifests(address: u8, weight: u8) -> String {
     MANIFESTS.replace("ADDRESS", &address.to_string()).replace("WEIGHT", &weight.to_string())
 }
 
-/// Creates a namespace with the chart's roles for the controller.
+/// Creates a namespace with the chart's roles for the controller, and the ServiceAccount of pods.
 async fn install_controller_role(cluster: &Cluster, test: &str) -> String {
+    let namespace = install_controller_rights(cluster, test).await;
+    cluster.service_account(&namespace, "default").await;
+    namespace
+}
+
+/// Creates a namespace with the chart's roles for the controller.
+async fn install_controller_rights(cluster: &Cluster, test: &str) -> String {
     let namespace = cluster.namespace(test).await;
     let values = format!("crds.install=false,{}", super::chart::NODES);
     let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", &values];
@@ -63,7 +71,6 @@ async fn install_controller_role(cluster: &Cluster, test: &str) -> String {
     let output = run(cluster.tool(Tool::Helm).args(args).args(only), "").await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     cluster.apply(&namespace, &String::from_utf8(output.stdout).unwrap()).await.unwrap();
-    cluster.service_account(&namespace, "default").await;
     namespace
 }
 
@@ -101,9 +108,14 @@ struct Replica {
 impl Replica {
     /// Starts a replica as the chart's ServiceAccount, connected to `agents`.
     async fn start(cluster: &Cluster, namespace: &str, identity: &str, agents: &Agents) -> Self {
+        Self::start_with(cluster, ControllerOptions::new(namespace, identity), agents).await
+    }
+
+    async fn start_with(cluster: &Cluster, options: ControllerOptions, agents: &Agents) -> Self {
+        let (namespace, identity) = (&options.namespace.clone(), &options.identity.clone());
         let client = cluster.client_as(namespace, "maglev-controller").await;
         let delays = Delays { coalesce: Duration::from_millis(50), ..Delays::default() };
-        let options = ControllerOptions { delays, ..ControllerOptions::new(namespace, identity) };
+        let options = ControllerOptions { delays, ..options };
         let metrics = ControllerMetrics::new().unwrap();
         let controller = Controller::new(client.clone(), options, Arc::new(agents.clone()), metrics);
         let options = LeaseOptions {

@@ -240,7 +240,7 @@ fn maglevc_lines_in_documents_are_valid() {
 #[test]
 fn kinds_in_kubectl_commands_exist() {
     let names = Regex::new(r"(?m)^    (?:plural|singular|kind): (\w+)$|^    - (m\w+)$").unwrap();
-    let mut kinds: BTreeSet<String> = ["pods", "ds/maglevd", "namespace"].map(String::from).into();
+    let mut kinds: BTreeSet<String> = ["pods", "services", "ds/maglevd", "namespace"].map(String::from).into();
     for file in fs::read_dir(path("crds")).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         kinds.extend(

@@ -93,6 +93,16 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// True if the object has the condition `kind`, of any generation.
+    pub fn has(&self, kind: &str) -> bool {
+        self.old.iter().any(|old| old.type_ == kind)
+    }
+
+    /// All conditions, without Ready, in the order in which they were set.
+    pub fn into_list(self) -> Vec<Condition> {
+        self.new
+    }
+
     /// Sets Ready, which is True if all of `positive` are True and Conflicted is not. Returns all conditions in the
     /// order of `order`.
     pub fn finish(mut self, positive: &[&str], order: &[&str]) -> Vec<Condition> {

@@ -9,6 +9,8 @@
 //!                                                     └─ event_notes ──5/s──▶ kube::event_recorder
 //! ```
 //!
+//! Beside this loop runs that of [`services`], which gives Services addresses and Frontends.
+//!
 //! One [`Controller`] serves all terms of leadership of a process. A term starts without state: it lists the objects,
 //! connects to the agents, and writes nothing until every agent's state was received or [`COLLECT_FOR`] has passed. It
 //! sets no finalizer and stores nothing that the next leader needs. The Lease loop of the binary starts each term.
@@ -26,6 +28,7 @@ pub mod links;
 mod metrics;
 mod node_counts;
 mod node_status;
+pub mod services;
 mod status;
 mod status_engine;
 mod term;
@@ -78,7 +81,8 @@ pub struct ControllerOptions {
     pub identity: String,
     /// Allows loopback addresses in Frontends and Backends (`--allow-loopback`).
     pub allow_loopback: bool,
-    /// Watches EndpointSlices while pools follow a Service (`--services`).
+    /// Watches EndpointSlices while pools follow a Service, and gives Services of the class addresses and Frontends
+    /// (`--services`).
     pub services: bool,
     /// Delays of the watches.
     pub delays: Delays,

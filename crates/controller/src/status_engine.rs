@@ -31,7 +31,7 @@ use super::{
     node_status::LinkState,
 };
 pub use actions::Action;
-use maglev_index::{Coverage, Index, IndexOptions, Object, PolicyCounts};
+use maglev_index::{AddressCounts, Coverage, Index, IndexOptions, Object, PolicyCounts};
 use maglev_kube::{
     KindUpdate, NamespaceDemand, ObservedNode, SliceDemand, SliceWatch, StatusKind, StoredStatus,
     cluster_watch::BoundPod,
@@ -134,6 +134,11 @@ impl StatusEngine {
     /// True once all kinds, Nodes, pods and MaglevNodes have been listed.
     pub fn is_listed(&self) -> bool {
         self.config.is_some() && self.nodes.is_some() && self.pods_listed && self.maglev_nodes_listed
+    }
+
+    /// The addresses of AddressPolicies that give them to Services, as last counted.
+    pub fn policy_addresses(&self) -> impl Iterator<Item = (&Name, AddressCounts)> {
+        self.policy_counts.iter().filter_map(|(name, counts)| Some((name, counts.addresses?)))
     }
 
     /// True if there is an AddressPolicy.

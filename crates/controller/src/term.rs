@@ -14,20 +14,21 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Controller, ControllerMetrics,
     event_notes::{Regarding, event_notes},
     links::LinkUpdate,
+    services::{self, ServiceLoop},
     status::{Priority, Status},
     status_engine::{Action, Key, Now, StatusEngine},
     write_queue::{WRITE_INTERVAL, WriteQueue},
 };
 use maglev_crd::BackendState;
 use maglev_kube::{
-    ClusterReceivers, ClusterWatch, EventNote, EventRecorder, Leadership, StatusKind, StatusObject, StatusWriter,
-    StoredStatus, WriteError,
+    ClusterReceivers, ClusterWatch, EventNote, EventRecorder, Leadership, ServiceWatch, ServiceWriter, StatusKind,
+    StatusObject, StatusWriter, StoredStatus, WriteError,
 };
 
 /// Interval between computations of the statuses of dirty objects.
@@ -89,6 +90,23 @@ pub async fn run(controller: Controller, leadership: Arc<Leadership>, end: Cance
     let _stop = stop.clone().drop_guard();
     let (watch, receivers) = ClusterWatch::new(client.clone(), &options.namespace, options.delays);
     let links_rx = links.follow(stop.clone());
+    let parts = ServiceLoop {
+        allow_loopback: options.allow_loopback,
+        writer: ServiceWriter::new(client.clone(), Arc::clone(&leadership)),
+        recorder: EventRecorder::new(client.clone(), &options.identity, Arc::clone(&leadership)),
+        metrics: metrics.clone(),
+    };
+    // A task of its own, so that neither loop delays the other.
+    let _services = options.services.then(|| {
+        let (watch, receivers) = ServiceWatch::new(client.clone(), options.delays);
+        let (watch, services) = (watch.run(stop.clone()), services::run(parts, receivers));
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::select! {
+                () = watch => {}
+                () = services => {}
+            }
+        }))
+    });
     let term = Term {
         engine: StatusEngine::new(options.allow_loopback, options.services),
         queue: WriteQueue::default(),
@@ -112,6 +130,9 @@ pub async fn run(controller: Controller, leadership: Arc<Leadership>, end: Cance
     metrics.leader.set(0);
     metrics.waiting.reset();
     metrics.links.reset();
+    metrics.services.reset();
+    metrics.service_addresses.set(0);
+    metrics.policy_addresses.reset();
 }
 
 struct Term {
@@ -217,6 +238,7 @@ impl Term {
         }
         timer.observe_duration();
         self.set_gauges();
+        self.set_address_gauges();
     }
 
     fn set_gauges(&self) {
@@ -228,6 +250,17 @@ impl Term {
         let (nodes, connected) = (self.engine.serving_node_count(), self.engine.connected_agent_count());
         for (state, count) in [("up", connected), ("down", nodes.saturating_sub(connected))] {
             self.metrics.links.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn set_address_gauges(&self) {
+        self.metrics.policy_addresses.reset();
+        for (policy, counts) in self.engine.policy_addresses() {
+            let allocated = i64::try_from(counts.allocated).unwrap_or(i64::MAX);
+            let available = i64::try_from(counts.available).unwrap_or(i64::MAX);
+            for (state, count) in [("allocated", allocated), ("available", available)] {
+                self.metrics.policy_addresses.with_label_values(&[policy.as_str(), state]).set(count);
+            }
         }
     }
 

@@ -86,7 +86,7 @@ pub struct Flags {
     #[arg(long, env = "MAGLEV_CONTROLLER_ALLOW_LOOPBACK")]
     pub allow_loopback: bool,
 
-    /// Let pools of Frontends follow Services: watch EndpointSlices while one does, for which the role needs rights; set as on the agents
+    /// Give Services of the class maglev.vpp.io/vpp an address and Frontends, and let pools follow Services: the role needs rights to Services, Frontends and EndpointSlices; set as on the agents
     #[arg(long, env = "MAGLEV_CONTROLLER_SERVICES")]
     pub services: bool,
 

@@ -152,6 +152,9 @@ async fn controller_account_writes_only_status_of_users_objects() {
     let everywhere = and(and(read_rights(&CUSTOM_RESOURCES), &status), &nodes);
     let more = ["list nodes", "list namespaces", "list endpointslices.discovery.k8s.io"];
     let everywhere = and(and(everywhere, &events), &more);
+    let frontends = ["create", "patch", "apply", "delete"].map(|verb| format!("{verb} frontends.maglev.vpp.io"));
+    let frontends: Vec<&str> = frontends.iter().map(String::as_str).collect();
+    let everywhere = and(and(everywhere, &frontends), &["list services", "patch status services"]);
     // The right to update the Lease is limited to its name, which differs from that of these requests.
     let own = and(everywhere.clone(), &["list pods", "create leases.coordination.k8s.io"]);
     assert_rights("controller", "maglev-controller", own, everywhere).await;
@@ -230,6 +233,20 @@ async fn without_services_nobody_reads_endpoint_slices() {
         ];
         assert_can_i(component, account, values, &expectations).await;
     }
+}
+
+#[tokio::test]
+async fn without_services_the_controller_writes_no_frontends_and_reads_no_services() {
+    let expectations = [
+        ("patch", "frontends.maglev.vpp.io/status", true),
+        ("create", "frontends.maglev.vpp.io", false),
+        ("patch", "frontends.maglev.vpp.io", false),
+        ("delete", "frontends.maglev.vpp.io", false),
+        ("list", "services", false),
+        ("patch", "services/status", false),
+    ];
+    let values = "services.enabled=false,crds.install=false";
+    assert_can_i("controller", "maglev-controller", values, &expectations).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use super::port::Ports;
 
 /// Service addresses; the sandbox does not route them.
 const SERVICE_RANGE: &str = "10.96.0.0/16";
+/// The IPv6 addresses of dual-stack Services.
+const SERVICE_RANGE_V6: &str = "fd00:10:96::/112";
 /// The address of the Service `kubernetes`: the first of [`SERVICE_RANGE`].
 const FIRST_SERVICE: &str = "10.96.0.1";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -123,7 +125,7 @@ impl Layout {
             format!("--service-account-signing-key-file={}", self.pki_file("service-account.key")),
             format!("--service-account-issuer={ISSUER}"),
             "--authorization-mode=Node,RBAC".to_owned(),
-            format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+            format!("--service-cluster-ip-range={SERVICE_RANGE},{SERVICE_RANGE_V6}"),
             "--allow-privileged=true".to_owned(),
             "--profiling=false".to_owned(),
         ])

@@ -27,7 +27,7 @@ pub struct Services {
         extend("maxProperties" = 16),
         extend("additionalProperties" = text::label_value())
     )]
-    #[x_kube(validation = Rule::new("self.all(key, key.matches(r'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))")
+    #[x_kube(validation = Rule::new(text::LABEL_KEYS)
         .message("must have label names as keys, such as kubernetes.io/arch"))]
     #[x_kube(validation = Rule::new("self.size() > 0")
         .message("must have a label with a value; for every Node, leave out nodeSelector"))]

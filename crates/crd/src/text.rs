@@ -31,6 +31,10 @@ pub fn label(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
+/// The rule for a map whose keys are names of labels.
+pub const LABEL_KEYS: &str =
+    "self.all(key, key.matches(r'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))";
+
 /// The value of a label.
 pub fn label_value() -> Schema {
     text(

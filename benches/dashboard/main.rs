@@ -59,6 +59,8 @@ const DURATION: Duration = Duration::from_secs(15);
 const WARM_UP: Duration = Duration::from_secs(3);
 /// Size in bytes of an event's text, which contains its time.
 const BYTES: usize = 160;
+/// The goal for the resident memory of maglev-frontend with ten large nodes, in MiB.
+const GOAL_MIB: u32 = 200;
 const SLOW: usize = 100;
 const SLOW_BYTES: usize = 32 << 10;
 /// The time in which all slow clients have to be disconnected.
@@ -116,7 +118,11 @@ async fn page() -> anyhow::Result<()> {
     let addresses: Vec<_> = fleet.agents.iter().map(Agent::address).collect();
     let start = Instant::now();
     let server = Server::dashboard(&addresses).await?;
-    println!("  maglev-frontend had the state of all nodes {:.1} s after its start", start.elapsed().as_secs_f64());
+    println!(
+        "  maglev-frontend had the state of all nodes {:.1} s after its start, with {:.0} MiB resident",
+        start.elapsed().as_secs_f64(),
+        server.usage()?.memory
+    );
     let end = CancellationToken::new();
     let script = maglev_testkit::checkout().join("hack/web/measure");
     let mut measure = Command::new(script);
@@ -132,9 +138,10 @@ async fn page() -> anyhow::Result<()> {
     measured?;
     let after = server.usage()?;
     println!(
-        "  maglev-frontend during the measurement: {:.2} cores, {:.0} MiB resident",
+        "  maglev-frontend during the measurement: {:.2} cores, {:.0} MiB resident, at most {:.0} MiB (goal: {GOAL_MIB})",
         (after.cpu - before.cpu).as_secs_f64() / start.elapsed().as_secs_f64(),
-        after.memory
+        after.memory,
+        server.peak()?,
     );
     drop(server);
     fleet.stop().await

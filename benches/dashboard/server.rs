@@ -19,7 +19,7 @@ use tokio::{
 use maglev_benches::usage;
 
 /// The time that a server may take to become ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Raises the limit of file descriptors of this process and its children to the hard limit.
 pub fn raise_limit() -> anyhow::Result<()> {
@@ -100,6 +100,11 @@ impl Server {
             .find_map(|line| line.strip_prefix(name))
             .context("maglev-frontend does not export maglev_dashboard_clients_dropped_total")?;
         Ok(value.trim().parse()?)
+    }
+
+    /// The largest resident memory of the process so far, in MiB.
+    pub fn peak(&self) -> anyhow::Result<f64> {
+        usage::peak(&Path::new("/proc").join(self.child.id().to_string()))
     }
 
     pub fn usage(&self) -> anyhow::Result<Usage> {

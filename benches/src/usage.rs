@@ -18,8 +18,18 @@ pub fn cpu(directory: &Path) -> anyhow::Result<Duration> {
 
 /// The current resident memory in MiB.
 pub fn resident(directory: &Path) -> anyhow::Result<f64> {
+    mebibytes(directory, "VmRSS:")
+}
+
+/// The largest resident memory so far in MiB.
+pub fn peak(directory: &Path) -> anyhow::Result<f64> {
+    mebibytes(directory, "VmHWM:")
+}
+
+fn mebibytes(directory: &Path, field: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(directory.join("status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc/PID/status has no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let line = line.with_context(|| format!("/proc/PID/status has no {field}"))?;
     let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kibibytes / 1024.0)
 }

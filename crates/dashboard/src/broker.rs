@@ -22,6 +22,8 @@ use maglev_fleet::FollowedLines;
 
 /// Largest number of retained messages.
 const MAX_RETAINED: usize = 2000;
+/// Largest size of the retained messages in bytes.
+const MAX_RETAINED_SIZE: usize = 16 << 20;
 /// Longest time that a message is retained.
 const RETENTION: Duration = Duration::from_secs(30);
 
@@ -48,6 +50,8 @@ struct Inner {
     /// The number of the last message.
     seq: u64,
     retained: VecDeque<Retained>,
+    /// Size of the retained messages in bytes.
+    retained_size: usize,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
     /// Positions of the agents as of the last message.
@@ -123,6 +127,7 @@ impl Broker {
             inner.seq += 1;
             let seq = inner.seq;
             self.send(&mut inner.clients, seq, &message);
+            inner.retained_size += message.size();
             inner.retained.push_back(Retained { seq, at: Instant::now(), message });
         }
         inner.drop_expired();
@@ -219,8 +224,12 @@ impl Broker {
 
 impl Inner {
     fn drop_expired(&mut self) {
-        let is_expired = |first: &Retained, count| count > MAX_RETAINED || first.at.elapsed() > RETENTION;
-        while self.retained.front().is_some_and(|first| is_expired(first, self.retained.len())) {
+        while let Some(first) = self.retained.front() {
+            let is_over_limit = self.retained.len() > MAX_RETAINED || self.retained_size > MAX_RETAINED_SIZE;
+            if !is_over_limit && first.at.elapsed() <= RETENTION {
+                return;
+            }
+            self.retained_size -= first.message.size();
             self.retained.pop_front();
         }
     }
@@ -298,6 +307,25 @@ mod tests {
         publish(&broker, 0..MAX_RETAINED as u64 + 1);
         assert_eq!(resync(since(5)), Some(Resync::TooOld));
         assert_eq!(resync(since(6)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_messages_are_not_all_retained() {
+        let broker = broker();
+        let size = MAX_RETAINED_SIZE / 8;
+        for _ in 0..20 {
+            let patch = json!({ "text": "x".repeat(size) });
+            broker.publish(vec![Message::summary(&Positions::new(), patch)], None);
+        }
+        let resync = |since| broker.subscribe(ClientFilter::default(), None, since).resync;
+        assert_eq!((resync(since(12)), resync(since(13))), (Some(Resync::TooOld), None));
+        publish(&broker, 0..1);
+        let size: usize = broker.inner().retained.iter().map(|retained| retained.message.size()).sum();
+        assert_eq!(broker.inner().retained_size, size);
+        tokio::time::advance(RETENTION + Duration::from_secs(1)).await;
+        publish(&broker, 0..1);
+        assert_eq!(broker.inner().retained.len(), 1);
+        assert!(broker.inner().retained_size < 100);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@
 
 mod dirty_parts;
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use imbl::{OrdMap, ordmap::DiffItem};
 
@@ -26,8 +26,8 @@ pub struct Inputs {
     pub(crate) traffic: Option<Arc<Traffic>>,
     /// The Frontend that owns each VIP. Withdrawn Frontends own none.
     owners: OrdMap<VppVip, Name>,
-    /// The Frontends that use each Backend.
-    users: OrdMap<Name, Arc<BTreeSet<Name>>>,
+    /// The Frontends that use each Backend, sorted. Most Backends have one: a list is smaller than a set.
+    users: OrdMap<Name, Arc<Vec<Name>>>,
 }
 
 impl Inputs {
@@ -106,7 +106,10 @@ impl Inputs {
             self.owners.insert(frontend.vip.into(), frontend.name.clone());
         }
         for member in members(frontend) {
-            Arc::make_mut(self.users.entry(member.clone()).or_default()).insert(frontend.name.clone());
+            let users = self.users.entry(member.clone()).or_default();
+            if let Err(place) = users.binary_search(&frontend.name) {
+                Arc::make_mut(users).insert(place, frontend.name.clone());
+            }
         }
     }
 
@@ -117,7 +120,9 @@ impl Inputs {
         }
         for member in members(frontend) {
             let Some(users) = self.users.get_mut(member) else { continue };
-            Arc::make_mut(users).remove(&frontend.name);
+            if let Ok(place) = users.binary_search(&frontend.name) {
+                Arc::make_mut(users).remove(place);
+            }
             if users.is_empty() {
                 self.users.remove(member);
             }

@@ -1,15 +1,18 @@
 //! The messages of the event stream, and the filter that selects those of one client.
 
 mod data;
+mod node_patch;
 
 use std::{collections::BTreeSet, sync::Arc, sync::OnceLock};
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 
 pub(crate) use self::data::{
     BeatList, Heartbeat, Hello, Line, Log, NodePatch, ObjectChange, ResyncNotice, SummaryPatch, Tick, WatchedBeats,
 };
+pub use self::node_patch::{NodePatchBuilder, NodePatchText, Part};
 use super::{
     document::{ObjectInfo, Position, Positions},
     patch,
@@ -24,8 +27,20 @@ pub struct Message(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     topic: Topic,
-    data: Value,
-    encoded: OnceLock<Bytes>,
+    data: Data,
+}
+
+#[derive(Debug)]
+enum Data {
+    /// A message that is sent as a whole.
+    Encoded(Bytes),
+    /// A node's patch, of which a client gets the parts that it shows.
+    Node {
+        as_of: Option<Position>,
+        patch: NodePatchText,
+        /// The whole message, once a client shows the node.
+        encoded: OnceLock<Bytes>,
+    },
 }
 
 /// The subject of a message.
@@ -71,30 +86,41 @@ impl Message {
     /// The summary changed.
     pub fn summary(as_of: &Positions, patch: Value) -> Self {
         let as_of = (!as_of.is_empty()).then_some(as_of);
-        Self::new(Topic::Summary, patch::to_json(&SummaryPatch { as_of, patch }))
+        Self::encoded(Topic::Summary, &SummaryPatch { as_of, patch })
     }
 
     /// A node's document changed.
-    pub fn node(node: Arc<str>, as_of: Option<Position>, patch: Value) -> Self {
-        let data = patch::to_json(&NodePatch { node: &node, as_of, patch });
-        Self::new(Topic::Node(node), data)
+    pub fn node(node: Arc<str>, as_of: Option<Position>, patch: NodePatchText) -> Self {
+        Self::new(Topic::Node(node), Data::Node { as_of, patch, encoded: OnceLock::new() })
     }
 
     /// An object changed; `info` is `None` if it was deleted.
     pub fn object(key: &ObjectKey, info: Option<&ObjectInfo>) -> Self {
         let data = ObjectChange { key: format!("{} {}", key.kind.as_str(), key.name), object: info };
-        Self::new(Topic::Object(key.clone()), patch::to_json(&data))
+        Self::encoded(Topic::Object(key.clone()), &data)
     }
 
     /// Events of an agent.
     pub fn log<'l>(node: Arc<str>, epoch: u64, lines: impl IntoIterator<Item = &'l maglev_fleet::Line>) -> Self {
         let lines = lines.into_iter().map(Line::from).collect();
-        let data = patch::to_json(&Log { node: &node, epoch: format!("{epoch:x}"), lines });
-        Self::new(Topic::Log(node), data)
+        let topic = Topic::Log(Arc::clone(&node));
+        Self::encoded(topic, &Log { node: &node, epoch: format!("{epoch:x}"), lines })
     }
 
-    fn new(topic: Topic, data: Value) -> Self {
-        Self(Arc::new(Inner { topic, data, encoded: OnceLock::new() }))
+    fn encoded(topic: Topic, data: &impl Serialize) -> Self {
+        Self::new(topic, Data::Encoded(patch::to_bytes(data)))
+    }
+
+    fn new(topic: Topic, data: Data) -> Self {
+        Self(Arc::new(Inner { topic, data }))
+    }
+
+    /// Size of the text in bytes.
+    pub fn size(&self) -> usize {
+        match &self.0.data {
+            Data::Encoded(data) => data.len(),
+            Data::Node { patch, .. } => patch.as_str().len(),
+        }
     }
 
     /// The name of the server-sent event.
@@ -108,8 +134,8 @@ impl Message {
     }
 
     #[cfg(test)]
-    pub fn data(&self) -> &Value {
-        &self.0.data
+    pub fn data(&self) -> Value {
+        serde_json::from_slice(&self.whole()).expect("JSON")
     }
 
     /// The encoded part of the message that passes `filter`; `None` if no part does. Whole messages are encoded once for
@@ -130,40 +156,24 @@ impl Message {
     }
 
     fn whole(&self) -> Bytes {
-        self.0.encoded.get_or_init(|| self.0.data.to_string().into()).clone()
+        match &self.0.data {
+            Data::Encoded(data) => data.clone(),
+            Data::Node { patch, encoded, .. } => encoded.get_or_init(|| self.node_message(patch)).clone(),
+        }
     }
 
     /// The parts of a node's patch about open Frontends, and about the Backends and HealthChecks of their namespaces.
     fn reduced(&self, open: &BTreeSet<Name>) -> Option<Bytes> {
-        let whole = self.0.data.get("patch")?.as_object()?;
-        let is_open = |name: &str| open.iter().any(|open| open.as_str() == name);
-        let is_in_namespace = |name: &str| {
-            let namespace = name.split_once('/').map_or("", |(namespace, _)| namespace);
-            open.iter().any(|open| open.namespace() == namespace)
-        };
-        let mut patch = Map::new();
-        copy_matching(&mut patch, whole, "frontends", is_open);
-        copy_matching(&mut patch, whole, "backends", is_in_namespace);
-        copy_matching(&mut patch, whole, "health_checks", is_in_namespace);
-        let mut data = self.0.data.as_object()?.iter().filter(|(key, _)| *key != "patch");
-        let mut rest: Map<String, Value> = data.by_ref().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let has_patch = !patch.is_empty();
-        rest.insert("patch".into(), patch.into());
-        has_patch.then(|| Value::Object(rest).to_string().into())
+        match &self.0.data {
+            Data::Encoded(_) => None,
+            Data::Node { patch, .. } => Some(self.node_message(&patch.reduced(open)?)),
+        }
     }
-}
 
-fn copy_matching(
-    into: &mut Map<String, Value>,
-    whole: &Map<String, Value>,
-    part: &str,
-    matches: impl Fn(&str) -> bool,
-) {
-    let entries = whole.get(part).and_then(Value::as_object).into_iter().flatten();
-    let matching: Map<_, _> =
-        entries.filter(|(name, _)| matches(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
-    if !matching.is_empty() {
-        into.insert(part.to_owned(), matching.into());
+    fn node_message(&self, patch: &NodePatchText) -> Bytes {
+        let (Topic::Node(node), Data::Node { as_of, .. }) = (&self.0.topic, &self.0.data) else { return Bytes::new() };
+        let patch: Option<&RawValue> = serde_json::from_str(patch.as_str()).ok();
+        patch::to_bytes(&NodePatch { node, as_of: *as_of, patch })
     }
 }
 
@@ -189,7 +199,14 @@ mod tests {
             "backends": {"shop/web-1": {"state": "down"}, "blog/www-1": {"state": "up"}},
             "vpp": {"vips": 3},
         });
-        let message = Message::node("node-a".into(), None, patch.clone());
+        let mut builder = NodePatchBuilder::default();
+        for (part, key) in [(Part::Frontends, "frontends"), (Part::Backends, "backends")] {
+            for (name, patch) in patch[key].as_object().unwrap() {
+                builder.add(part, &name.as_str().into(), patch);
+            }
+        }
+        let rest = [("vpp".to_owned(), patch["vpp"].clone())].into_iter().collect();
+        let message = Message::node("node-a".into(), None, builder.finish(&rest).unwrap());
         assert_eq!(sent(&message, &filter("node-a", &[])), Some(json!({"node": "node-a", "patch": patch})));
         assert_eq!(sent(&message, &filter("node-b", &[])), None);
         let cut = json!({"frontends": {"shop/web": {"state": "down"}}, "backends": {"shop/web-1": {"state": "down"}}});

@@ -40,7 +40,7 @@ use super::{
         TransitionDetail,
     },
     inputs::{DirtyParts, Inputs},
-    message::Message,
+    message::{Message, NodePatchBuilder, Part},
     patch,
 };
 use maglev_fleet::NodeState;
@@ -210,29 +210,29 @@ impl DashboardState {
 
     /// Publishes the patch of a node's document.
     fn publish_node(&mut self, old: &Inputs, new: &Inputs, dirty: &DirtyParts) {
-        let mut document = Map::new();
-        let mut part = |key: &str, names: &BTreeSet<Name>, detail: &dyn Fn(&Inputs, &Name) -> Option<Value>| {
-            let differing = names.iter().filter_map(|name| {
-                let (old, new) = (detail(old, name), detail(new, name));
-                Some((name.to_string(), patch::between(old.as_ref(), new.as_ref())?))
-            });
-            let differing: Map<String, Value> = differing.collect();
-            if !differing.is_empty() {
-                document.insert(key.to_owned(), differing.into());
+        let mut document = NodePatchBuilder::default();
+        let mut add = |part: Part, names: &BTreeSet<Name>, detail: &dyn Fn(&Inputs, &Name) -> Option<Value>| {
+            for name in names {
+                if let Some(patch) = patch::between(detail(old, name).as_ref(), detail(new, name).as_ref()) {
+                    document.add(part, name, &patch);
+                }
             }
         };
-        part("frontends", &dirty.frontends, &|inputs, name| Some(patch::to_json(&detail::frontend(inputs, name)?)));
-        part("backends", &dirty.backends, &|inputs, name| Some(patch::to_json(&detail::backend(inputs.view(), name)?)));
-        part("health_checks", &dirty.health_checks, &|inputs, name| {
+        add(Part::Frontends, &dirty.frontends, &|inputs, name| Some(patch::to_json(&detail::frontend(inputs, name)?)));
+        add(Part::Backends, &dirty.backends, &|inputs, name| {
+            Some(patch::to_json(&detail::backend(inputs.view(), name)?))
+        });
+        add(Part::HealthChecks, &dirty.health_checks, &|inputs, name| {
             Some(patch::to_json(&detail::health_check(inputs.view(), name)?))
         });
         let (old_rest, new_rest) = (patch::to_json(&detail::rest(old)), patch::to_json(&detail::rest(new)));
-        if let Some(Value::Object(rest)) = patch::between(Some(&old_rest), Some(&new_rest)) {
-            document.extend(rest);
-        }
-        if !document.is_empty() {
+        let rest = match patch::between(Some(&old_rest), Some(&new_rest)) {
+            Some(Value::Object(rest)) => rest,
+            _ => Map::new(),
+        };
+        if let Some(patch) = document.finish(&rest) {
             let position = new.as_of().filter(|as_of| old.as_of() != Some(*as_of)).map(Position);
-            self.messages.push(Message::node(Arc::clone(&new.state.node), position, Value::Object(document)));
+            self.messages.push(Message::node(Arc::clone(&new.state.node), position, patch));
         }
     }
 

@@ -30,8 +30,15 @@ pub trait Mirror: Fold + Clone + Default + PartialEq + Send + Sync + 'static {
         mirror.reset(view);
         mirror
     }
+
+    /// Shares the memory of parts that equal those of another node's mirror. Does not change the mirror otherwise.
+    fn share(&mut self, _other: &Self) {}
 }
 
 impl Mirror for View {
     const LOOPS: Loops = Loops::ALL;
+
+    fn share(&mut self, other: &Self) {
+        self.share_with(other);
+    }
 }

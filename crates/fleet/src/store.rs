@@ -160,6 +160,16 @@ impl<M: Mirror> Store<M> {
         self.cells().get(node).cloned()
     }
 
+    /// The mirror of a node other than `node` whose state is known.
+    pub(crate) fn mirror_of_other(&self, node: &str) -> Option<M> {
+        let others: Vec<_> =
+            self.cells().iter().filter(|(name, _)| ***name != *node).map(|(_, cell)| Arc::clone(cell)).collect();
+        others.iter().find_map(|cell| {
+            let state = cell.state();
+            state.as_of.map(|_| state.view.clone())
+        })
+    }
+
     /// Adds `node`, or changes its target. The state of an existing node stays.
     pub(crate) fn add(&self, node: &Arc<str>, target: AgentTarget) -> Arc<NodeCell<M>> {
         let cell = {

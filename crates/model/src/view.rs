@@ -3,6 +3,7 @@
 //! The bus owns the view of its agent and hands out copies, which share their maps and cost microseconds. Clients that
 //! mirror the agent apply the same changes to their own copy.
 
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -288,10 +289,12 @@ impl VppView {
 }
 
 fn set<K: Ord + Clone, V: Clone>(map: &mut OrdMap<K, V>, key: &K, value: Option<V>) {
-    match value {
-        Some(value) => map.insert(key.clone(), value),
-        None => map.remove(key),
-    };
+    match (value, map.get_mut(key)) {
+        // The name stays the shared one.
+        (Some(value), Some(stored)) => *stored = value,
+        (Some(value), None) => drop(map.insert(key.clone(), value)),
+        (None, _) => drop(map.remove(key)),
+    }
 }
 
 fn set_all<T>(map: &mut OrdMap<Name, Arc<T>>, changed: &[(Name, Option<Arc<T>>)]) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::document::{ObjectInfo, Position, Positions, Time};
 use maglev_model::event::Level;
@@ -55,7 +55,7 @@ pub struct NodePatch<'m> {
     pub(crate) as_of: Option<Position>,
     /// A JSON merge patch (RFC 7396).
     #[cfg_attr(test, ts(type = "unknown"))]
-    pub(crate) patch: Value,
+    pub(crate) patch: Option<&'m RawValue>,
 }
 
 /// A change to an object.

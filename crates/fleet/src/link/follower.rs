@@ -192,20 +192,34 @@ impl<'l, M: Mirror> Follower<'l, M> {
     }
 
     fn reset(&self, snapshot: &ViewSnapshot) {
-        let mirror = M::from_view(&snapshot.view);
+        let mirror = self.mirror(snapshot);
         let mut state = self.link.cell.state();
         (state.view, state.as_of) = (mirror, Some(snapshot.as_of));
     }
 
-    /// Replaces a mirror that differs from the agent's state. Only states of the same position are comparable.
+    /// The mirror of a state, which shares memory with that of another node.
+    fn mirror(&self, snapshot: &ViewSnapshot) -> M {
+        let mut mirror = M::from_view(&snapshot.view);
+        if let Some(other) = self.link.store.mirror_of_other(&self.link.node) {
+            mirror.share(&other);
+        }
+        mirror
+    }
+
+    /// Replaces the mirror, and reports if it differs from the agent's state. Only states of the same position are
+    /// comparable. An equal mirror is replaced because changes since the last state are not shared with other nodes.
     fn compare(&self, snapshot: &ViewSnapshot) {
-        let mirror = M::from_view(&snapshot.view);
+        let mirror = self.mirror(snapshot);
         {
             let mut state = self.link.cell.state();
-            if state.as_of != Some(snapshot.as_of) || state.view == mirror {
+            if state.as_of != Some(snapshot.as_of) {
                 return;
             }
+            let is_equal = state.view == mirror;
             state.view = mirror;
+            if is_equal {
+                return;
+            }
         }
         LinkCounters::count(&self.link.cell.link_counters.differences, 1);
         tracing::warn!(node = &*self.link.node, seq = snapshot.as_of.seq, "mirror differs from the agent's state");

@@ -9,11 +9,12 @@
 //! first request of a transition; *each* stands for all requests of all transitions. The session may have 1,024 requests
 //! in flight, so that no request waits for a reply of VPP. Dumps for verification run meanwhile, as in maglevd.
 //!
-//! The agent runs in turns with and without the computation of moved buckets, which must not delay the first request: the
-//! last column is the ratio of the 99th percentiles.
+//! Two agents run beside each other, each with a simulator of its own: one with the computation of moved buckets, which must
+//! not delay the first request, one without. Blocks of transitions alternate between them, so that a slow phase of the machine
+//! affects both. Before each block, both agents have been idle for [`IDLE`]. The last line is the ratio of the 99th
+//! percentiles, with the 95 % interval of a bootstrap over the blocks. A real VPP has one agent, and no such ratio.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{
         Arc,
@@ -29,6 +30,7 @@ use maglev_model::{
     event::{Event, EventSink, Events, Scope},
     health::{BackendState, HealthSnapshot},
 };
+use maglev_vpp_simulator::Recompute;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -43,10 +45,10 @@ use crate::{
 };
 
 const VIPS: u16 = 1000;
-/// Transitions of each kind in a round.
-const FLIPS: usize = 600;
-/// Rounds with, and as many without the computation of moved buckets.
-const ROUNDS: usize = 3;
+/// Samples of the bootstrap.
+const RESAMPLES: usize = 1000;
+/// The pause before a block, in which the agents compute the moved buckets of the last one.
+const IDLE: Duration = Duration::from_millis(500);
 /// The goal for the 99th percentile.
 const GOAL: Duration = Duration::from_millis(5);
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -115,100 +117,136 @@ pub fn print_head() {
     );
 }
 
+/// A kind of transition.
+struct Kind {
+    /// The number of VIPs that use the backend.
+    users: usize,
+    /// The backends that flip in turn.
+    servers: std::ops::Range<usize>,
+    blocks: usize,
+    /// Transitions in a block.
+    flips: usize,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { users: 15, servers: 1..IN_TURN + 1, blocks: 200, flips: IN_TURN },
+    Kind { users: VIPS as usize, servers: 0..1, blocks: 80, flips: 6 },
+];
+
 /// Measures on `vpp`, which has none of the VIPs, and prints a line for each kind of transition.
 pub async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
     let workload = Workload::shared(VIPS)?;
-    let mut by_accounting = [(Accounting::Thread, KindTimes::default()), (Accounting::Off, KindTimes::default())];
-    for round in 0..ROUNDS {
-        for (accounting, times) in &mut by_accounting {
-            vpp.clear().await?;
-            let mut synced = SyncedAgent::start(vpp, &workload, *accounting).await?;
-            let result = flips(&mut synced, &workload, round as u64, times, interrupted).await;
-            synced.stop.cancel();
-            synced.agent.await??;
-            result?;
-        }
+    vpp.clear().await?;
+    let mut with = SyncedAgent::start(vpp, &workload, Accounting::Thread).await?;
+    if vpp.is_real() {
+        let result = compare(label, &mut with, None, &workload, interrupted).await;
+        return with.stop().await.and(result);
     }
-    let [(_, with), (_, without)] = by_accounting;
-    for ((users, mut with), (_, mut without)) in with.into_iter().zip(without) {
-        let ratio = with.first_p99().as_secs_f64() / without.first_p99().as_secs_f64();
-        with.print(label, users);
-        without.print("no moved shares", users);
-        println!("{label:<16} {:>22}   first p99 with / without moved shares: {ratio:.2}", format!("{users} VIPs"));
-    }
-    Ok(())
+    let other = Vpp::simulated(Recompute::Lazy).await?;
+    let mut without = SyncedAgent::start(&other, &workload, Accounting::Off).await?;
+    let result = compare(label, &mut with, Some(&mut without), &workload, interrupted).await;
+    with.stop().await.and(without.stop().await).and(result)
 }
 
-/// Latencies by the number of VIPs that use the backend.
-type KindTimes = BTreeMap<usize, Times>;
-
-async fn flips(
-    synced: &mut SyncedAgent,
+async fn compare(
+    label: &str,
+    with: &mut SyncedAgent,
+    mut without: Option<&mut SyncedAgent>,
     workload: &Workload,
-    seed: u64,
-    by_kind: &mut KindTimes,
     interrupted: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    for (servers, users) in [(&workload.shared[1..=IN_TURN], 15), (&workload.shared[..1], usize::from(VIPS))] {
-        let times = by_kind.entry(users).or_default();
-        let mut updates = synced.settled_updates().await;
-        for flip in 0..FLIPS {
-            ensure!(!interrupted.is_cancelled(), "interrupted");
-            let next = Instant::now() + Duration::from_millis(random.u64(PAUSE));
-            updates += users;
-            synced.sink.notify_at.store(updates, Ordering::Relaxed);
-            times.add(synced.flip(&servers[flip % servers.len()], users).await?);
-            // The same backend flips again, so VPP must have replied to all requests.
-            if servers.len() == 1 {
-                synced.wait(|progress| progress.updates >= updates).await?;
+    for kind in &KINDS {
+        let (mut times_with, mut times_without) = (Times::default(), Times::default());
+        for block in 0..kind.blocks {
+            // Each agent is the first one of every other pair of blocks.
+            for turn in [block % 2, 1 - block % 2] {
+                ensure!(!interrupted.is_cancelled(), "interrupted");
+                match (turn, &mut without) {
+                    (0, _) => times_with.blocks.push(with.block(kind, workload, block).await?),
+                    (_, Some(without)) => times_without.blocks.push(without.block(kind, workload, block).await?),
+                    (_, None) => {}
+                }
             }
-            sleep_until(next).await;
+        }
+        times_with.print(label, kind.users);
+        if without.is_some() {
+            times_without.print("no moved shares", kind.users);
+            let Interval { ratio, low, high } = times_with.ratio(&times_without);
+            let users = format!("{} VIPs", kind.users);
+            println!(
+                "{label:<16} {users:>22}   first p99 with / without moved shares: {ratio:.2} (95 %: {low:.2}-{high:.2})"
+            );
         }
     }
     Ok(())
 }
+
+/// The latencies of the requests of each transition of a block.
+type Block = Vec<Vec<Duration>>;
 
 /// Latencies from transitions to requests.
 #[derive(Default)]
 struct Times {
-    first: Vec<Duration>,
-    each: Vec<Duration>,
+    blocks: Vec<Block>,
+}
+
+/// A ratio with its 95 % interval.
+struct Interval {
+    ratio: f64,
+    low: f64,
+    high: f64,
 }
 
 impl Times {
-    /// Adds the requests of one transition, in order.
-    fn add(&mut self, requests: Vec<Duration>) {
-        self.first.extend(requests.first());
-        self.each.extend(requests);
+    /// The 99th percentile of the first requests of `blocks`.
+    fn first_p99<'a>(blocks: impl Iterator<Item = &'a Block>) -> f64 {
+        let mut first: Vec<Duration> = blocks.flatten().filter_map(|requests| requests.first().copied()).collect();
+        first.sort_unstable();
+        percentile(&first, 99).as_secs_f64()
     }
 
-    fn first_p99(&mut self) -> Duration {
-        self.first.sort_unstable();
-        percentile(&self.first, 99)
+    /// The ratio of the 99th percentiles of the first requests. Both have the same number of blocks.
+    fn ratio(&self, other: &Self) -> Interval {
+        let mut random = fastrand::Rng::with_seed(0);
+        let mut ratios: Vec<f64> = (0..RESAMPLES)
+            .map(|_| {
+                let sample: Vec<usize> = (0..self.blocks.len()).map(|_| random.usize(..self.blocks.len())).collect();
+                let p99 = |times: &Self| Self::first_p99(sample.iter().map(|block| &times.blocks[*block]));
+                p99(self) / p99(other)
+            })
+            .collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        Interval {
+            ratio: Self::first_p99(self.blocks.iter()) / Self::first_p99(other.blocks.iter()),
+            low: ratios[RESAMPLES / 40],
+            high: ratios[RESAMPLES - 1 - RESAMPLES / 40],
+        }
     }
 
-    fn print(mut self, label: &str, users: usize) {
-        self.first.sort_unstable();
-        self.each.sort_unstable();
-        let within_goal = self.each.partition_point(|time| *time <= GOAL) as f64 / self.each.len() as f64;
+    fn print(&self, label: &str, users: usize) {
+        let transitions = || self.blocks.iter().flatten();
+        let mut first: Vec<Duration> = transitions().filter_map(|requests| requests.first().copied()).collect();
+        let mut each: Vec<Duration> = transitions().flatten().copied().collect();
+        first.sort_unstable();
+        each.sort_unstable();
+        let within_goal = each.partition_point(|time| *time <= GOAL) as f64 / each.len() as f64;
         let verdict = |times: &[Duration]| if percentile(times, 99) <= GOAL { "yes" } else { "NO" };
         print!("{label:<16} {:>22}", format!("{users} VIPs"));
         for time in [
-            percentile(&self.first, 50),
-            percentile(&self.first, 99),
-            percentile(&self.each, 50),
-            percentile(&self.each, 99),
-            percentile(&self.each, 100),
+            percentile(&first, 50),
+            percentile(&first, 99),
+            percentile(&each, 50),
+            percentile(&each, 99),
+            percentile(&each, 100),
         ] {
             print!(" {:>10.2}", time.as_secs_f64() * 1000.0);
         }
         println!(
             " {:>8.2} %  p99 at most {GOAL:?}: of the first {}, of each {} ({} transitions)",
             within_goal * 100.0,
-            verdict(&self.first),
-            verdict(&self.each),
-            self.first.len()
+            verdict(&first),
+            verdict(&each),
+            first.len()
         );
     }
 }
@@ -242,6 +280,33 @@ impl SyncedAgent {
         Ok(synced)
     }
 
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        Ok(self.agent.await??)
+    }
+
+    /// The latencies of a block of transitions, after a pause in which the agent becomes idle.
+    async fn block(&mut self, kind: &Kind, workload: &Workload, seed: usize) -> anyhow::Result<Block> {
+        let mut random = fastrand::Rng::with_seed(seed as u64);
+        sleep(IDLE).await;
+        let mut updates = self.progress.borrow().updates;
+        let mut times = Block::with_capacity(kind.flips);
+        for flip in 0..kind.flips {
+            let next = Instant::now() + Duration::from_millis(random.u64(PAUSE));
+            updates += kind.users;
+            self.sink.notify_at.store(updates, Ordering::Relaxed);
+            let servers = &workload.shared[kind.servers.clone()];
+            times.push(self.flip(&servers[flip % servers.len()], kind.users).await?);
+            // The same backend flips again, so VPP must have replied to all requests.
+            if servers.len() == 1 {
+                self.wait(|progress| progress.updates >= updates).await?;
+            }
+            sleep_until(next).await;
+        }
+        self.wait(|progress| progress.updates >= updates).await?;
+        Ok(times)
+    }
+
     /// Brings one backend down or up. Returns the latencies of the requests for the VIPs that use the backend.
     async fn flip(&mut self, server: &Server, users: usize) -> anyhow::Result<Vec<Duration>> {
         let mut backend = self
@@ -258,17 +323,6 @@ impl SyncedAgent {
         self.health_tx.send_replace(next);
         let arrivals = timeout(TIMEOUT, arrivals).await.context("a request did not arrive in time")??;
         Ok(arrivals.into_iter().map(|at| at.duration_since(start)).collect())
-    }
-
-    /// Waits until there is no update for a second. Returns the number of updates.
-    async fn settled_updates(&self) -> usize {
-        loop {
-            let before = self.progress.borrow().updates;
-            sleep(Duration::from_secs(1)).await;
-            if self.progress.borrow().updates == before {
-                return before;
-            }
-        }
     }
 
     async fn wait(&mut self, condition: impl Fn(&AgentProgress) -> bool) -> anyhow::Result<()> {

@@ -52,6 +52,11 @@ impl Vpp {
         &self.socket
     }
 
+    /// True unless it is a simulator.
+    pub fn is_real(&self) -> bool {
+        matches!(self.kind, Kind::Real { .. })
+    }
+
     /// Removes all VIPs of the benchmark; a simulator is restarted.
     pub async fn clear(&mut self) -> anyhow::Result<()> {
         match &mut self.kind {

@@ -8,7 +8,7 @@ use super::{super::*, TestFleet, fast_timings};
 use maglev_model::{
     Name,
     actual::{Actual, ActualConf, LbDump},
-    change::Change,
+    change::{Change, ConfigDelta},
     counters::StatsSnapshot,
     event::{Event, FrontendState},
     health::ProbeCode,
@@ -122,6 +122,38 @@ async fn differing_mirror_is_replaced() {
     assert!(cell.link_counters.differences.load(std::sync::atomic::Ordering::Relaxed) > 0);
     fleet.stop().await;
     node.stop().await;
+}
+
+#[tokio::test]
+async fn nodes_share_equal_objects() {
+    let start = async |name: &'static str| {
+        let node =
+            AgentServer::start_with(1, BusLimits::default(), |options, _| options.identity.node = name.into()).await;
+        let backend = Arc::new(maglev_testkit::objects::backend("shop/web-1", "10.0.0.1"));
+        let delta = ConfigDelta { backends: vec![(backend.name.clone(), Some(backend))], ..ConfigDelta::default() };
+        node.events.emit_change(Change::Config(Arc::new(delta)));
+        node.settled(1).await;
+        node
+    };
+    let nodes = [start("node-a").await, start("node-b").await];
+    let refresh = std::time::Duration::from_millis(30);
+    let fleet =
+        TestFleet::<View>::start(&nodes.each_ref().map(|node| node.address), Timings { refresh, ..fast_timings() });
+    let backends = |node: &str| fleet.handle.node(node).map(|state| state.view.backends).filter(|all| !all.is_empty());
+    let are_shared = || match (backends("node-a"), backends("node-b")) {
+        (Some(one), Some(other)) => one.ptr_eq(&other),
+        _ => false,
+    };
+    within(async {
+        while !are_shared() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    fleet.stop().await;
+    for node in nodes {
+        node.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "prints the results")]
 
 use std::{
-    collections::BTreeMap,
     hint::black_box,
     process::ExitCode,
     time::{Duration, Instant},
@@ -114,7 +113,7 @@ impl Fixture {
         batch.reset(Kind::Frontend, (0..size.div_ceil(MEMBERS)).map(|i| frontend(i, size)).collect());
         batch.reset(Kind::LoadBalancerConfig, vec![]);
         batch.reset(Kind::AddressPolicy, (0..policies).map(policy).collect());
-        let node = NodeObject { name: node_name, labels: BTreeMap::new(), addresses: vec![] };
+        let node = NodeObject { name: node_name, ..NodeObject::default() };
         batch.reset(Kind::Node, vec![Object::Node(node)]);
         batch.publish();
         Self { index, size, changes: 0 }

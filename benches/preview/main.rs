@@ -76,7 +76,7 @@ fn objects() -> ChangedObjects {
     stored.extend((0..FRONTENDS).map(|number| frontend(number, 1, 10)));
     stored.extend((0..NODES).map(|number| {
         let address = [192, 0, 2, u8::try_from(number + 1).expect("few nodes")].into();
-        Object::Node(NodeObject { name: node_name(number), labels: BTreeMap::new(), addresses: vec![address] })
+        Object::Node(NodeObject { name: node_name(number), addresses: vec![address], ..NodeObject::default() })
     }));
     ChangedObjects { stored, changed: vec![frontend(CHANGED, 2, 50)], certificates: BTreeMap::new() }
 }

@@ -57,6 +57,7 @@ async fn commands_match_the_golden_page_and_the_shell_completes() {
     script_stops_at_the_first_failed_line(&sandbox).await;
     preview::effects_are_shown_and_nothing_is_written(&sandbox).await;
     drain::backends_with_an_address_of_the_node_are_drained(&sandbox).await;
+    drain::node_in_pools_of_services_is_drained(&sandbox).await;
     bash_completion_offers_names(&sandbox).await;
     shell::helps_completes_and_survives_an_agent_restart(&sandbox).await;
     shell::colours_are_for_terminals_only(&sandbox).await;

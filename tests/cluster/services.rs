@@ -1,28 +1,38 @@
 //! Pools that follow a Service, on a real API server: EndpointSlices move the weights in VPP without a controller, and
 //! EndpointSlices that cannot be read concern only the Frontends that need them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
-use maglev_model::{Name, config::Standing};
+use maglev_kube::{ChangeRequest, operator_change::write_change};
+use maglev_model::{
+    Name,
+    config::{AdminState, Standing},
+    operator_change::OperatorChange,
+    vip::{Protocol, Service, VipKey},
+};
 
 use super::{
-    agent::node::Node,
+    agent::node::{Node, VIP},
     harness::{cluster, delete_cluster_scoped, eventually},
     watches::{Agent, namespace_with_node},
 };
 
 /// An endpoint: address, Node, and the conditions ready, serving and terminating.
-type Row<'a> = (&'a str, &'a str, [bool; 3]);
+pub type Row<'a> = (&'a str, &'a str, [bool; 3]);
 
-const READY: [bool; 3] = [true, true, false];
+pub const READY: [bool; 3] = [true, true, false];
 const DRAINING: [bool; 3] = [false, true, true];
 const NOT_READY: [bool; 3] = [false, false, false];
 
 /// The manifest of a slice of the Service `service`.
-fn slice(name: &str, service: &str, endpoints: &[Row<'_>]) -> String {
+pub fn slice(name: &str, service: &str, endpoints: &[Row<'_>]) -> String {
     let endpoint = |(address, node, [ready, serving, terminating]): &Row<'_>| {
+        let node = if node.is_empty() { String::new() } else { format!("    nodeName: {node}\n") };
         format!(
-            "  - addresses: [{address}]\n    nodeName: {node}\n    conditions: {{ready: {ready}, serving: {serving}, \
+            "  - addresses: [{address}]\n{node}    conditions: {{ready: {ready}, serving: {serving}, \
              terminating: {terminating}}}\n"
         )
     };
@@ -39,7 +49,7 @@ async fn apply_slice(node: &Node, name: &str, service: &str, endpoints: &[Row<'_
 }
 
 /// Creates a Node with an InternalIP.
-async fn create_node(node: &Node, name: &str, address: &str) {
+pub async fn create_node(node: &Node, name: &str, address: &str) {
     let manifest = format!("apiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\n");
     node.cluster.apply("default", &manifest).await.unwrap();
     let status = format!(r#"{{"status": {{"addresses": [{{"type": "InternalIP", "address": "{address}"}}]}}}}"#);
@@ -124,6 +134,85 @@ async fn endpoints_of_a_service_are_backends() {
     node.cluster.kubectl(&["delete", "endpointslice", "web-1"]).await;
     node.until_weights(&[]).await;
     assert_eq!(node.log_count("vpp-lb-sync-vip-removed"), 0, "the VIP stays");
+    node.stop_maglevd().await;
+}
+
+/// VIP of the Frontend hosts.
+const HOSTS_VIP: VipKey = VipKey {
+    address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 82)),
+    service: Service::Port { protocol: Protocol::Tcp, port: std::num::NonZeroU16::new(80).expect("80 is not 0") },
+};
+
+/// A Frontend whose servers are endpoints in the network of the Nodes.
+const HOSTS: &str = "
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Frontend
+metadata: {name: hosts}
+spec:
+  address: 203.0.113.82
+  protocol: TCP
+  port: 80
+  pools: [{name: primary, service: {name: hosts, targets: Endpoints}}]
+";
+
+/// Waits until both VIPs have exactly these weights at 192.0.2.1, .2 and so on.
+async fn until_weights_of_both(node: &Node, weights: &[u8]) {
+    let expected: BTreeMap<IpAddr, u8> =
+        (1..).zip(weights).map(|(last, weight)| (IpAddr::from([192, 0, 2, last]), *weight)).collect();
+    node.until(&format!("both VIPs have the weights {expected:?}"), |node| {
+        let state = node.simulator.snapshot();
+        state.weights(VIP) == expected && state.weights(HOSTS_VIP) == expected
+    })
+    .await;
+}
+
+/// Drains a Node, or ends its drain, as maglevc does.
+async fn set_drain(node: &Node, name: &str, state: AdminState) {
+    let change = OperatorChange::AdminState { backend: Name::from(&*format!("node:{name}")), state };
+    let request = ChangeRequest { change, by: "ada".to_owned(), reason: Some("kernel".to_owned()), force: false };
+    let outcome = write_change(&node.cluster.client().await, &request, &|_| Vec::new()).await.unwrap();
+    assert!(outcome.written && outcome.event_failed.is_none(), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn drained_node_gets_weight_0_in_every_pool_of_a_service() {
+    let mut node = start("drains", 17).await;
+    apply_slice(&node, "web-1", "web", &[("10.0.0.1", "w1", READY), ("10.0.0.2", "w2", READY)]).await;
+    apply_slice(&node, "hosts-1", "hosts", &[("192.0.2.1", "w1", READY), ("192.0.2.2", "w2", READY)]).await;
+    node.cluster.apply("default", HOSTS).await.unwrap();
+    follow(&node, "Nodes").await;
+    node.start_maglevd().await;
+    until_weights_of_both(&node, &[10, 10]).await;
+    node.until_ready().await;
+
+    // A cordon alone does nothing: the drain of w2 is later in the same watch.
+    let mark = node.simulator.mark();
+    node.cluster.kubectl(&["cordon", "w1"]).await;
+    set_drain(&node, "w2", AdminState::Paused).await;
+    until_weights_of_both(&node, &[10, 0]).await;
+    let annotations = node.cluster.kubectl(&["get", "node", "w2", "-o", "jsonpath={.metadata.annotations}"]).await;
+    assert!(annotations.contains(r#""maglev.vpp.io/drain":"true""#) && annotations.contains("kernel"), "{annotations}");
+    let drain_on = r#"{"spec": {"services": {"drainOn": ["Unschedulable"]}}}"#;
+    node.cluster.kubectl(&["patch", "mlbc", "quick", "--type=merge", "-p", drain_on]).await;
+    until_weights_of_both(&node, &[0, 0]).await;
+    let writes = format!("{:?}", node.simulator.writes_since(mark));
+    assert!(!writes.contains("flush: true"), "flows of a drained Node stay: {writes}");
+
+    // A restarted agent changes nothing.
+    node.stop_maglevd().await;
+    let mark = node.simulator.mark();
+    node.start_maglevd().await;
+    node.until_ready().await;
+    until_weights_of_both(&node, &[0, 0]).await;
+    assert_eq!(node.simulator.writes_since(mark), []);
+
+    node.cluster.kubectl(&["uncordon", "w1"]).await;
+    until_weights_of_both(&node, &[10, 0]).await;
+    set_drain(&node, "w2", AdminState::Enabled).await;
+    until_weights_of_both(&node, &[10, 10]).await;
+    let annotations = node.cluster.kubectl(&["get", "node", "w2", "-o", "jsonpath={.metadata.annotations}"]).await;
+    assert!(!annotations.contains("maglev.vpp.io/drain"), "{annotations}");
+    assert_eq!(node.log_count("vpp-lb-sync-vip-removed"), 0);
     node.stop_maglevd().await;
 }
 

@@ -82,8 +82,8 @@ impl Objects {
         let mut objects = vec![
             Object::Node(NodeObject {
                 name: NODE.to_owned(),
-                labels: [].into(),
                 addresses: vec!["192.0.2.250".parse().expect("an address")],
+                ..NodeObject::default()
             }),
             Object::LoadBalancerConfig(stored(Name::cluster("settings"), 1, &settings)),
             Object::HealthCheck(stored(name("check"), 1, &check)),

@@ -51,8 +51,10 @@ pub enum Command {
     },
     /// Pauses a Backend and waits until it has no flows.
     DrainBackend(String),
-    /// The same for the Backends with an address of a Node.
+    /// The same for the Backends with an address of a Node, and the Node in pools of Services.
     DrainNode(String),
+    /// Ends the drain of a Node.
+    UndrainNode(String),
     SetWeight {
         frontend: String,
         pool: String,

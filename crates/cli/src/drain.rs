@@ -1,15 +1,21 @@
-//! `drain` and `undrain`: pauses Backends, and waits until they have no flows left on any node.
+//! `drain` and `undrain`: pauses Backends, and waits until they have no flows left on any node. The derived Backend of a Node
+//! is paused by an annotation of the Node.
 //!
 //! The end of a drain is decided by the rules of the condition Drained, from the states of the agents.
 
-use std::{fmt::Write as _, time::Duration};
+mod on_node;
+
+use std::{
+    fmt::{Display, Write as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use kube::Api;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::on_node::backends_of_node;
 use super::{
     flags::Flags,
     output::{Page, Printable},
@@ -20,7 +26,7 @@ use super::{
 use maglev_fleet::{FleetHandle, NodeState};
 use maglev_model::{
     Name,
-    config::AdminState,
+    derived::Origin,
     drain::{DrainConf, DrainSummary, NodeDrain, OnDeadline},
     operator_change::OperatorChange,
 };
@@ -40,9 +46,9 @@ pub struct Drains {
     backends: Vec<BackendDrain>,
     /// Time since the first Backend was paused.
     seconds: u64,
-    /// The program's name, for the commands that undo the drain.
+    /// The commands that undo the drain.
     #[serde(skip)]
-    program: String,
+    undo: String,
     #[serde(skip)]
     interrupted: bool,
 }
@@ -58,31 +64,6 @@ pub struct BackendDrain {
     /// The reason of the condition Drained.
     reason: &'static str,
     nodes: String,
-}
-
-/// The Backends that have an address of the Node `node`, and are not disabled.
-///
-/// # Errors
-/// The Node cannot be read, or no Backend has an address of it.
-pub async fn backends_of_node(session: &Session, flags: &Flags, node: &str) -> anyhow::Result<Vec<Name>> {
-    check_server(flags)?;
-    let api: Api<k8s_openapi::api::core::v1::Node> = Api::all(session.kube().await?.clone());
-    let object = api.get(node).await.with_context(|| format!("cannot read the addresses of Node {node}"))?;
-    let addresses = object.status.and_then(|status| status.addresses).unwrap_or_default();
-    let addresses: Vec<String> = addresses.into_iter().map(|address| address.address).collect();
-    let nodes = session.nodes(None).await?;
-    let backends = nodes.iter().flat_map(|node| node.view.backends.values());
-    let on_node = backends.filter(|backend| addresses.contains(&backend.address.to_string()));
-    let mut names: Vec<Name> = on_node
-        .filter(|backend| backend.admin_state != AdminState::Disabled)
-        .map(|backend| backend.name.clone())
-        .collect();
-    names.sort();
-    names.dedup();
-    if names.is_empty() {
-        bail!("no Backend has an address of Node {node}, which has {}", addresses.join(", "));
-    }
-    Ok(names)
 }
 
 fn check_server(flags: &Flags) -> anyhow::Result<()> {
@@ -118,8 +99,10 @@ pub async fn drain(
         print(&changed.page(false, Timestamp::now()))?;
         paused.push((backend, changed.generation()));
     }
-    print(&waiting(&undo(paused.iter().map(|(name, _)| name), program)))?;
+    let undo = undo(paused.iter().map(|(name, _)| name), program);
+    print(&waiting(&undo))?;
     let handle = session.fleet().await?;
+    let paused = on_node::with_addresses(&handle.nodes(), paused);
     let limit = conf.or_else(|| longest(handle, &paused)).and_then(limit);
     let mut progress = Progress::new(paused.len());
     let waited =
@@ -129,7 +112,7 @@ pub async fn drain(
         _ = tokio::signal::ctrl_c() => true,
     };
     let drains = summaries(&handle.nodes(), &paused);
-    Ok(Drains { backends: drains, seconds: start.elapsed().as_secs(), program: program.to_owned(), interrupted })
+    Ok(Drains { backends: drains, seconds: start.elapsed().as_secs(), undo, interrupted })
 }
 
 fn not_paused(backend: &Name, paused: &[Drained], program: &str) -> String {
@@ -142,7 +125,7 @@ fn not_paused(backend: &Name, paused: &[Drained], program: &str) -> String {
 }
 
 /// The commands that undo a drain.
-fn undo<'a>(backends: impl Iterator<Item = &'a Name>, program: &str) -> String {
+fn undo(backends: impl Iterator<Item = impl Display>, program: &str) -> String {
     let commands: Vec<String> = backends.map(|name| format!("{program} undrain backend {name}")).collect();
     commands.join("; ")
 }
@@ -195,7 +178,14 @@ fn summaries(nodes: &[NodeState], paused: &[Drained]) -> Vec<BackendDrain> {
 
 impl BackendDrain {
     pub fn new(nodes: &[NodeState], name: &Name, generation: i64) -> Self {
-        let drains = nodes.iter().map(|node| NodeDrain {
+        // A derived Backend ends with its last endpoint.
+        let is_derived = Origin::parse(name).is_some();
+        let is_gone = |node: &&NodeState| is_derived && node.reporting() && !node.view.backends.contains_key(name);
+        if !nodes.is_empty() && nodes.iter().all(|node| is_gone(&node)) {
+            let nodes = "no pool uses it".to_owned();
+            return Self { backend: name.to_string(), drained: Some(true), reason: "Unused", nodes };
+        }
+        let drains = nodes.iter().filter(|node| !is_gone(node)).map(|node| NodeDrain {
             node: &node.node,
             reports: node.reporting(),
             drain: node.view.drains.get(name),
@@ -262,7 +252,8 @@ impl Drains {
 
     #[cfg(test)]
     pub fn for_test(backends: Vec<BackendDrain>, interrupted: bool) -> Self {
-        Self { backends, seconds: 42, program: "maglevc".to_owned(), interrupted }
+        let undo = undo(backends.iter().map(|drain| &drain.backend), "maglevc");
+        Self { backends, seconds: 42, undo, interrupted }
     }
 }
 
@@ -280,10 +271,8 @@ impl Printable for Drains {
                 format_args!("Backend {backend} is {state} after {} s ({reason}): {nodes}", self.seconds),
             );
         }
-        let names = self.backends.iter().map(|drain| &drain.backend);
-        let undo: Vec<String> = names.map(|name| format!("{} undrain backend {name}", self.program)).collect();
         let state = if self.interrupted { "interrupted: paused until you undo it with" } else { "undo with" };
-        page.styled(Style::Faint, format_args!("{state}: {}", undo.join("; ")));
+        page.styled(Style::Faint, format_args!("{state}: {}", self.undo));
         page
     }
 }

@@ -1,5 +1,6 @@
 //! Runs one command: fetches the data, prints the result and returns the exit status.
 
+mod drains;
 mod preview;
 mod services;
 
@@ -14,7 +15,7 @@ use super::{
     agent_access::Role,
     backend,
     command::Command,
-    completion, doctor, drain, events,
+    completion, doctor, events,
     fan_out::{fan_out, fan_out_as, successes},
     flags::{Flags, Output},
     frontend::{
@@ -23,7 +24,7 @@ use super::{
     },
     health_check::HealthChecks,
     node::{Nodes, Versions},
-    output::{Page, Printable, render},
+    output::{Printable, render},
     policy,
     session::Session,
     set, status,
@@ -90,9 +91,8 @@ impl Run<'_> {
                 let backend = self.name(&backend).await;
                 self.drain(vec![backend]).await
             }
-            Command::DrainNode(node) => {
-                self.drain(drain::backends_of_node(self.session, self.flags, &node).await?).await
-            }
+            Command::DrainNode(node) => self.drain_node(&node).await,
+            Command::UndrainNode(node) => self.undrain_node(&node).await,
             Command::SetWeight { frontend, pool, backend, weight } => {
                 let frontend = self.name(&frontend).await;
                 let (pool, backend, weight) = (pool.into(), backend.into(), Weight::clamped(weight));
@@ -296,19 +296,6 @@ impl Run<'_> {
         let synced = Synced::new(responses);
         self.print(&synced)?;
         Ok(if synced.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
-    }
-
-    async fn drain(&self, backends: Vec<Name>) -> anyhow::Result<ExitStatus> {
-        let output = self.output();
-        let mut print = |page: &Page| {
-            if matches!(output, Output::Table | Output::Wide) {
-                write(&page.to_string())?;
-            }
-            Ok(())
-        };
-        let drains = drain::drain(self.session, self.flags, self.program.name, backends, &mut print).await?;
-        self.print(&drains)?;
-        Ok(if drains.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
     }
 
     async fn set(&self, change: OperatorChange) -> anyhow::Result<ExitStatus> {

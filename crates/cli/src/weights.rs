@@ -128,6 +128,7 @@ fn reason(
         return format!("the Frontend is withdrawn: {}", problem.message);
     }
     let keeps_vpp_weight = matches!(desired, Some(DesiredWeight::Keep { .. }));
+    let paused;
     let condition = match BackendCondition::of_member(frontend, &member.target, &node.view.health) {
         BackendCondition::Up => return up_reason(frontend, effective, index, member),
         BackendCondition::Down => "probes fail",
@@ -142,7 +143,8 @@ fn reason(
         }
         BackendCondition::Unreadable => "the Backend is invalid",
         BackendCondition::Paused if Origin::parse(&member.backend).is_some() => {
-            "the endpoint terminates or is not ready: no new flows"
+            paused = derived_pause(member);
+            &paused
         }
         BackendCondition::Paused => "paused by an operator: no new flows",
         BackendCondition::Disabled => "disabled by an operator: no flows",
@@ -156,6 +158,18 @@ fn reason(
     };
     if keeps_vpp_weight { format!("{condition}; the weight in VPP is kept") } else { condition.to_owned() }
 }
+
+/// The reason for a derived Backend that is paused.
+fn derived_pause(member: &Member) -> String {
+    let cause = match &member.target {
+        MemberTarget::Backend(backend) => backend.pause_cause.as_deref(),
+        MemberTarget::Unreadable { .. } => None,
+    };
+    format!("{}: no new flows", cause.unwrap_or(PAUSED_ENDPOINT))
+}
+
+/// The reason that agents before the drain of Nodes do not report.
+pub const PAUSED_ENDPOINT: &str = "the endpoint terminates or is not ready";
 
 /// The reason for a member that is up.
 fn up_reason(frontend: &Frontend, effective: &EffectiveWeights, index: usize, member: &Member) -> String {
@@ -178,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        backend::why::Explanation,
+        backend::{detail::BackendOverview, why::Explanation},
         flags::Output,
         frontend::why::{FrontendExplanation, PolicyAnswer},
         output::{Printable, render},
@@ -216,5 +230,41 @@ mod tests {
             "backend": "shop/web-3", "step": 4, "steps": 10, "fullAt": "1970-01-01T00:00:40.000Z",
         }]);
         assert_eq!(json["perNode"][0]["ramps"], ramps, "{json}");
+    }
+
+    #[test]
+    fn drained_node_is_explained_with_its_cause() {
+        let mut node = node("node-a", [10, 10, 10]);
+        let name_of_node = Name::from("node:w1");
+        let mut frontend = (**node.view.frontends.get(&name("shop/web")).unwrap()).clone();
+        let member = &mut frontend.pools[0].members[0];
+        let MemberTarget::Backend(backend) = &member.target else { panic!("it resolves") };
+        let mut drained = maglev_model::config::Backend {
+            name: name_of_node.clone(),
+            admin_state: maglev_model::config::AdminState::Paused,
+            pause_cause: Some("Node w1 has the annotation".into()),
+            ..(**backend).clone()
+        };
+        let mut pages = |drained: &maglev_model::config::Backend| {
+            let drained = Arc::new(drained.clone());
+            frontend.pools[0].members[0] = Member {
+                backend: name_of_node.clone(),
+                weight: Weight::DEFAULT,
+                target: MemberTarget::Backend(Arc::clone(&drained)),
+            };
+            node.view.frontends.insert(name("shop/web"), Arc::new(frontend.clone()));
+            node.view.backends.insert(name_of_node.clone(), drained);
+            let why = Explanation::new(&name_of_node, vec![node.clone()], &BTreeMap::new(), None).unwrap();
+            let shown = BackendOverview::new(&name_of_node, vec![node.clone()], &BTreeMap::new()).unwrap();
+            (text(&why), text(&shown))
+        };
+        let (why, shown) = pages(&drained);
+        assert!(why.contains("Node w1 has the annotation: not probed"), "{why}");
+        assert!(why.contains("Node w1 has the annotation: no new flows"), "{why}");
+        assert!(shown.contains("Paused: Node w1 has the annotation"), "{shown}");
+        // An agent that does not report the cause.
+        drained.pause_cause = None;
+        let (why, _) = pages(&drained);
+        assert!(why.contains("the endpoint terminates or is not ready: not probed"), "{why}");
     }
 }

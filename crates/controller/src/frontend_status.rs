@@ -15,8 +15,8 @@ use super::{
 use maglev_crd::FrontendStatus;
 use maglev_model::{
     Name,
-    config::{Frontend, Standing},
-    derived::DerivedName,
+    config::{Frontend, Member, MemberTarget, Standing},
+    derived::{DerivedName, Origin},
     event::FrontendState,
     problem::{Problem, Reason},
 };
@@ -150,15 +150,36 @@ fn set_available(inputs: &FrontendInputs<'_>, conditions: &mut Conditions<'_>) {
         conditions.set("Available", ConditionStatus::Unknown, "NoReports", "no node reports the Frontend's state");
     } else if !down.is_empty() {
         let nodes = list_names(down.iter().copied());
-        let message = format!("no backend takes traffic on {} of {} nodes: {nodes}", down.len(), states.len());
+        let message = format!(
+            "no backend takes traffic on {} of {} nodes: {nodes}{}",
+            down.len(),
+            states.len(),
+            drained_nodes(inputs)
+        );
         conditions.set("Available", ConditionStatus::False, "NoBackendUp", &message);
     } else if !unknown.is_empty() {
         let message = format!("the Frontend's state is not known yet on {}", list_names(unknown.iter().copied()));
         conditions.set("Available", ConditionStatus::Unknown, PENDING, &message);
     } else {
-        let message = "every node has a backend to send traffic to";
-        conditions.set("Available", ConditionStatus::True, "Available", message);
+        let message = format!("every node has a backend to send traffic to{}", drained_nodes(inputs));
+        conditions.set("Available", ConditionStatus::True, "Available", &message);
     }
+}
+
+/// A clause about the Nodes of the pools that are drained; empty if there is none.
+fn drained_nodes(inputs: &FrontendInputs<'_>) -> String {
+    let Some(Resolved { frontend, .. }) = inputs.resolved else { return String::new() };
+    let cause = |member: &Member| match (&member.target, Origin::parse(&member.backend)) {
+        (MemberTarget::Backend(backend), Some(Origin::Node(_))) => backend.pause_cause.clone(),
+        _ => None,
+    };
+    let causes: BTreeSet<Arc<str>> = frontend.pools.iter().flat_map(|pool| &pool.members).filter_map(cause).collect();
+    let Some(first) = causes.first() else { return String::new() };
+    let others = match causes.len() - 1 {
+        0 => String::new(),
+        more => format!(", nor to {more} more drained Nodes"),
+    };
+    format!("; {first}: no new flows to it{others}")
 }
 
 /// The problem that unequal weights and ramps have no effect on nodes whose VPP does not support weights.

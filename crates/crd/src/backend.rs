@@ -135,6 +135,15 @@ impl From<model::drain::DrainConf> for DrainSpec {
     }
 }
 
+/// Without a deadline, there is no action, whatever an object that was stored without the schema's rule says.
+impl From<&DrainSpec> for model::drain::DrainConf {
+    fn from(DrainSpec { deadline, on_deadline }: &DrainSpec) -> Self {
+        let deadline = deadline.map(Duration::get);
+        let on_deadline = on_deadline.filter(|_| deadline.is_some()).unwrap_or_default().into();
+        Self { deadline, on_deadline }
+    }
+}
+
 /// In words: the action and the deadline, such as `Flush after 10m`.
 impl fmt::Display for DrainSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -29,6 +29,7 @@ mod health_check;
 mod load_balancer_config;
 mod maglev_node;
 mod network;
+mod node_drain;
 mod number;
 mod path_probe;
 mod pool;
@@ -66,13 +67,14 @@ pub use maglev_node::{
     NodeVpp,
 };
 pub use network::Network;
+pub use node_drain::DRAIN_ANNOTATION;
 pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
 pub use path_probe::{PacketSize, PathInterval, PathProbe, PathProbeMode};
 pub use pool::{ExternalTrafficPolicy, Pool, PoolBackend, PoolService, ServiceTargets};
 pub use ramp_up::RampUp;
 pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
 pub use schema::yaml;
-pub use services::{NodeCheckType, NodeHealthCheck, Services};
+pub use services::{DrainTrigger, NodeCheckType, NodeHealthCheck, Services};
 pub use status_range::StatusRange;
 
 /// The API group.

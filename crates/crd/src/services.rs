@@ -32,6 +32,21 @@ pub struct Services {
     #[x_kube(validation = Rule::new("self.size() > 0")
         .message("must have a label with a value; for every Node, leave out nodeSelector"))]
     pub node_selector: Option<BTreeMap<String, String>>,
+
+    /// States of a Node that drain it: VPP sends it no new flows in pools with targets Nodes, and its
+    /// flows stay, as with `maglevc drain node`. If absent, none: a cordon does nothing.
+    ///
+    /// * Unschedulable: spec.unschedulable of the Node is true, as after `kubectl cordon`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1), extend("x-kubernetes-list-type" = "set"))]
+    pub drain_on: Vec<DrainTrigger>,
+}
+
+/// A state of a Node that drains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum DrainTrigger {
+    /// The Node takes no new pods.
+    Unschedulable,
 }
 
 /// Health check of the Nodes in pools that follow a Service. It has the schedule of a HealthCheck with the default

@@ -37,6 +37,8 @@ pub enum BackendRead {
         /// The HealthCheck that `spec.healthCheckRef` names.
         check: Option<Name>,
         admin_state: AdminState,
+        /// The reason for which a derived Backend is paused.
+        pause_cause: Option<Arc<str>>,
         drain: DrainConf,
     },
     /// The object does not decode or has an invalid value.
@@ -85,12 +87,14 @@ impl Entry {
         problems: &mut Vec<Problem>,
     ) -> Result<Backend, Option<IpAddr>> {
         let name = &self.meta.name;
-        let (address, check, admin_state, drain) = match &self.read {
+        let (address, check, admin_state, pause_cause, drain) = match &self.read {
             BackendRead::Unreadable { problem, address } => {
                 problems.push(problem.clone());
                 return Err(*address);
             }
-            BackendRead::Readable { address, check, admin_state, drain } => (*address, check, *admin_state, *drain),
+            BackendRead::Readable { address, check, admin_state, pause_cause, drain } => {
+                (*address, check, *admin_state, pause_cause.clone(), *drain)
+            }
         };
         if frontends.is_vip(address) {
             problems.push(used_by_frontend(name, address));
@@ -110,7 +114,8 @@ impl Entry {
         {
             problems.push(problem.clone());
         }
-        Ok(Backend { name: name.clone(), revision: self.meta.revision.clone(), address, admin_state, drain, check })
+        let (name, revision) = (name.clone(), self.meta.revision.clone());
+        Ok(Backend { name, revision, address, admin_state, pause_cause, drain, check })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Resolves a HealthCheck of a manifest as the agent would resolve the applied object. Called by `maglevd probe`; needs no
 //! API server.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize as _;
@@ -100,8 +100,7 @@ impl Manifest {
         for kind in Kind::ALL {
             batch.reset(kind, vec![]);
         }
-        let (labels, addresses) = (BTreeMap::new(), vec![]);
-        batch.apply(Object::Node(NodeObject { name: node_name.to_owned(), labels, addresses }));
+        batch.apply(Object::Node(NodeObject { name: node_name.to_owned(), ..NodeObject::default() }));
         batch.apply(Object::HealthCheck(self.check));
         batch.publish();
         for holder in index.required_certificates() {

@@ -46,12 +46,16 @@ pub struct Stored<S> {
 }
 
 /// The relevant fields of a Node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeObject {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     /// The addresses of type `InternalIP`, in the order of `status.addresses`.
     pub addresses: Vec<IpAddr>,
+    /// The annotation [`DRAIN_ANNOTATION`](maglev_crd::DRAIN_ANNOTATION).
+    pub drain: Option<String>,
+    /// `spec.unschedulable`: the Node is cordoned.
+    pub unschedulable: bool,
 }
 
 /// The relevant fields of a Namespace.

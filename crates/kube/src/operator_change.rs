@@ -161,7 +161,7 @@ pub async fn write_change(
             event_failed,
         });
     }
-    let (kind, name) = (target::kind(&request.change), request.change.object().clone());
+    let (kind, name) = (target::kind(&request.change), target::name(&request.change));
     Err(ChangeError::Busy { kind, name })
 }
 

@@ -19,6 +19,7 @@ use serde::{
 use serde_json::{Map, Value, value::RawValue};
 
 use super::kinds::name_of;
+use maglev_crd::DRAIN_ANNOTATION;
 use maglev_index::{Meta, NamespaceObject, NodeObject, Object, Stored, Unreadable};
 use maglev_model::{
     Name,
@@ -191,6 +192,11 @@ impl RawObject {
         labels.into_iter().flatten().filter_map(label).collect()
     }
 
+    fn annotation(&self, key: &str) -> Option<String> {
+        let annotations = self.json.pointer("/metadata/annotations")?;
+        annotations.get(key)?.as_str().map(str::to_owned)
+    }
+
     fn namespace(&self) -> NamespaceObject {
         NamespaceObject { name: self.metadata.name.clone().unwrap_or_default(), labels: self.labels() }
     }
@@ -205,6 +211,8 @@ impl RawObject {
             name: self.metadata.name.clone().unwrap_or_default(),
             labels: self.labels(),
             addresses: addresses.into_iter().flatten().filter_map(internal).collect(),
+            drain: self.annotation(DRAIN_ANNOTATION),
+            unschedulable: self.json.pointer("/spec/unschedulable").and_then(Value::as_bool).unwrap_or(false),
         }
     }
 }

@@ -268,6 +268,8 @@ pub struct Backend {
     pub address: IpAddr,
     /// The admin state set by the operator.
     pub admin_state: AdminState,
+    /// The reason for which a derived Backend is `Paused`, human-readable; `None` for a Backend with an object.
+    pub pause_cause: Option<Arc<str>>,
     /// The settings of a drain, used while the admin state is `Paused`.
     pub drain: DrainConf,
     /// The resolved health check.

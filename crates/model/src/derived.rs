@@ -80,9 +80,10 @@ impl DerivedName {
         let name = &self.0;
         match self.origin() {
             Origin::Node(node) => format!(
-                "{name} has no Backend object: it is Node {node}, which pools of Services use. To take it out of all of \
-                 them, run: kubectl label node {node} node.kubernetes.io/exclude-from-external-load-balancers=true; to move \
-                 its pods away first, run: kubectl drain {node}"
+                "{name} has no Backend object: it is Node {node}, which pools of Services use. To send it no new flows, run: \
+                 maglevc drain node {node}; to move its pods away first, run: kubectl drain {node}; to take it out of all \
+                 pools of Services, run: kubectl label node {node} \
+                 node.kubernetes.io/exclude-from-external-load-balancers=true"
             ),
             Origin::Service(service) => format!(
                 "{name} has no Backend object: it is an endpoint of Service {service}. Change the pods or EndpointSlices of \
@@ -95,6 +96,17 @@ impl DerivedName {
 impl From<DerivedName> for Name {
     fn from(name: DerivedName) -> Self {
         name.0
+    }
+}
+
+impl DerivedName {
+    /// True if both Backends change together: they are the same, or addresses of one Node.
+    pub fn change_together(this: &Name, that: &Name) -> bool {
+        if this == that {
+            return true;
+        }
+        let are_nodes = this.as_str().starts_with(NODE) && that.as_str().starts_with(NODE);
+        are_nodes && Origin::parse(this) == Origin::parse(that)
     }
 }
 
@@ -140,6 +152,13 @@ mod tests {
             assert_eq!(name.is_unknown(), text.ends_with("unknown"));
             assert!(name.how_to_change().starts_with(text), "{}", name.how_to_change());
         }
+    }
+
+    #[test]
+    fn addresses_of_a_node_change_together() {
+        let together = |this, that| DerivedName::change_together(&Name::from(this), &Name::from(that));
+        assert!(together("shop/a", "shop/a") && together("node:a", "node:a:ipv6") && together("node:a", "node:a"));
+        assert!(!together("node:a", "node:ab") && !together("shop/a", "shop/b") && !together("s/w@1", "s/w@2"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use super::{
     actual::VppVip,
     config::{AdminState, Backend, Frontend, Member, MemberTarget, Pool, Standing},
+    derived::{DerivedName, Origin},
     drain::DrainConf,
     health::BackendState,
     name::Name,
@@ -22,14 +23,15 @@ use super::{
 /// A change that an operator makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorChange {
-    /// Sets the admin state of a Backend (`spec.adminState`).
+    /// Sets the admin state of a Backend (`spec.adminState`), or drains a Node whose derived Backend is named, or ends that.
     AdminState {
         /// The Backend.
         backend: Name,
         /// The new admin state.
         state: AdminState,
     },
-    /// Pauses a Backend (`spec.adminState`) and sets the deadline of its drain (`spec.drain`).
+    /// Pauses a Backend (`spec.adminState`) and sets the deadline of its drain (`spec.drain`). The same for a Node, by its
+    /// annotation.
     Drain {
         /// The Backend.
         backend: Name,
@@ -89,18 +91,10 @@ impl OperatorChange {
     /// The reason, as human-readable text, for which the change is not in effect on the node yet; `None` once it is.
     /// `generation` is the `metadata.generation` of the object after the change.
     pub fn pending(&self, view: &View, generation: i64) -> Option<&'static str> {
-        let seen_generation = match self {
-            Self::AdminState { backend, .. } | Self::Drain { backend, .. } => {
-                view.backends.get(backend).map(|backend| backend.revision.generation)
-            }
-            Self::Weight { frontend, .. } => view.frontends.get(frontend).map(|frontend| frontend.revision.generation),
-        };
-        if seen_generation.is_none_or(|seen| seen < generation) {
+        if !self.is_seen(view, generation) {
             return Some("the agent has not seen the change yet");
         }
-        if let Some((backend, _)) = self.admin_state()
-            && view.backends.get(backend).is_some_and(|backend| !is_health_known(backend, view))
-        {
+        if self.changed_backends(view).any(|backend| !is_health_known(backend, view)) {
             return Some("the health of the backend is not known yet");
         }
         let (Some(vpp), mut affected) = (&view.vpp, self.affected(view)) else {
@@ -111,6 +105,32 @@ impl OperatorChange {
             !is_in_vpp(&view.effective_weights(frontend), vpp.weightless, |address| view.weight_in_vpp(&vip, address))
         });
         behind.then_some("VPP does not have the weights yet")
+    }
+
+    /// True if the agent knows the changed object. The Backends of a Node have no generation: their states tell. A Node that
+    /// no pool uses is not known.
+    fn is_seen(&self, view: &View, generation: i64) -> bool {
+        let is_current = |seen: Option<i64>| seen.is_some_and(|seen| seen >= generation);
+        match self {
+            Self::AdminState { backend, .. } | Self::Drain { backend, .. } => {
+                let wanted = self.admin_state().map(|(_, state)| state);
+                match DerivedName::parse(backend) {
+                    Some(_) => self.changed_backends(view).all(|backend| Some(backend.admin_state) == wanted),
+                    None => is_current(view.backends.get(backend).map(|backend| backend.revision.generation)),
+                }
+            }
+            Self::Weight { frontend, .. } => {
+                is_current(view.frontends.get(frontend).map(|frontend| frontend.revision.generation))
+            }
+        }
+    }
+
+    /// The Backends whose admin state changes.
+    fn changed_backends<'v>(&'v self, view: &'v View) -> impl Iterator<Item = &'v Arc<Backend>> {
+        let changes = |backend: &&Arc<Backend>| {
+            self.admin_state().is_some_and(|(changed, _)| DerivedName::change_together(&backend.name, changed))
+        };
+        view.backends.values().filter(changes)
     }
 
     /// The Frontends whose effective weights may change. Withdrawn Frontends have no weights and are left out.
@@ -129,7 +149,7 @@ impl OperatorChange {
             for member in &mut pool.members {
                 match self {
                     Self::AdminState { backend: name, .. } | Self::Drain { backend: name, .. }
-                        if member.backend == *name =>
+                        if DerivedName::change_together(&member.backend, name) =>
                     {
                         if let MemberTarget::Backend(backend) = &mut member.target
                             && let Some((_, admin_state)) = self.admin_state()
@@ -152,6 +172,9 @@ impl OperatorChange {
 
 impl fmt::Display for OperatorChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Origin::Node(node)) = Origin::parse(self.object()) {
+            return write!(f, "drain of Node {node}");
+        }
         match self {
             Self::AdminState { backend, .. } | Self::Drain { backend, drain: None } => {
                 write!(f, "adminState of Backend {backend}")
@@ -165,7 +188,11 @@ impl fmt::Display for OperatorChange {
 }
 
 fn has_member(frontend: &Frontend, backend: &Name) -> bool {
-    frontend.pools.iter().flat_map(|pool| &pool.members).any(|member| member.backend == *backend)
+    frontend
+        .pools
+        .iter()
+        .flat_map(|pool| &pool.members)
+        .any(|member| DerivedName::change_together(&member.backend, backend))
 }
 
 /// True if the health checker has caught up with the admin state of the backend.

@@ -23,6 +23,7 @@ pub fn backend(name_text: &str, last: u8) -> Arc<Backend> {
         revision: Revision { uid: "u".into(), generation: 1 },
         address: [10, 0, 0, last].into(),
         admin_state: AdminState::Enabled,
+        pause_cause: None,
         drain: DrainConf::default(),
         check: Check::None,
     })

@@ -50,6 +50,7 @@ pub fn backend(text: &str, address: &str) -> Backend {
         revision: Revision::default(),
         address: ip(address),
         admin_state: AdminState::Enabled,
+        pause_cause: None,
         drain: DrainConf::default(),
         check: Check::Probe(Arc::new(health_check("check"))),
     }

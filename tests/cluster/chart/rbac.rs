@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::harness::{Cluster, cluster, eventually};
-use super::{NODES, helm};
+use super::{NODES, helm, render::objects};
 
 /// Group, version, kind, plural, namespaced, has a status subresource.
 const KINDS: [(&str, &str, &str, &str, bool, bool); 24] = [
@@ -118,8 +118,19 @@ fn and(rights: BTreeSet<String>, more: &[&str]) -> BTreeSet<String> {
 
 /// Checks the account's rights in its own namespace and in another one, once the API server has applied the roles.
 async fn assert_rights(component: &str, account: &str, own: BTreeSet<String>, elsewhere: BTreeSet<String>) {
+    assert_rights_with("crds.install=false", component, account, own, elsewhere).await;
+}
+
+/// The same for a release with these values.
+async fn assert_rights_with(
+    values: &str,
+    component: &str,
+    account: &str,
+    own: BTreeSet<String>,
+    elsewhere: BTreeSet<String>,
+) {
     let cluster = cluster().await;
-    let namespace = install_rights(cluster, component, "crds.install=false").await;
+    let namespace = install_rights(cluster, component, values).await;
     // Roles and bindings take effect one by one: missing rights may still appear, but excessive rights do not
     // disappear.
     eventually(&format!("{account} has its rights"), async || {
@@ -135,29 +146,58 @@ async fn assert_rights(component: &str, account: &str, own: BTreeSet<String>, el
     );
 }
 
-#[tokio::test]
-async fn agent_account_has_no_write_rights() {
-    let more = ["list nodes", "list namespaces", "list endpointslices.discovery.k8s.io"];
-    let expected = and(read_rights(&CUSTOM_RESOURCES), &more);
-    assert_rights("agent", "maglevd", expected.clone(), expected).await;
+/// The rights of agents. None of them writes.
+fn agent_rights(services: &[&str]) -> BTreeSet<String> {
+    let expected = and(and(read_rights(&CUSTOM_RESOURCES), &["list nodes", "list namespaces"]), services);
+    assert!(expected.iter().all(|right| right.starts_with("list ")), "{expected:?}");
+    expected
 }
 
-#[tokio::test]
-async fn controller_account_writes_only_status_of_users_objects() {
+/// The rights of the controller in every namespace.
+fn controller_rights(services: &[&str]) -> BTreeSet<String> {
     let status = CUSTOM_RESOURCES.map(|plural| format!("patch status {plural}.maglev.vpp.io"));
     let status: Vec<&str> = status.iter().map(String::as_str).collect();
     let nodes = ["create", "patch", "apply", "delete"].map(|verb| format!("{verb} maglevnodes.maglev.vpp.io"));
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let events = ["create events.events.k8s.io", "patch events.events.k8s.io", "apply events.events.k8s.io"];
     let everywhere = and(and(read_rights(&CUSTOM_RESOURCES), &status), &nodes);
-    let more = ["list nodes", "list namespaces", "list endpointslices.discovery.k8s.io"];
-    let everywhere = and(and(everywhere, &events), &more);
-    let frontends = ["create", "patch", "apply", "delete"].map(|verb| format!("{verb} frontends.maglev.vpp.io"));
-    let frontends: Vec<&str> = frontends.iter().map(String::as_str).collect();
-    let everywhere = and(and(everywhere, &frontends), &["list services", "patch status services"]);
-    // The right to update the Lease is limited to its name, which differs from that of these requests.
-    let own = and(everywhere.clone(), &["list pods", "create leases.coordination.k8s.io"]);
-    assert_rights("controller", "maglev-controller", own, everywhere).await;
+    and(and(and(everywhere, &events), &["list nodes", "list namespaces"]), services)
+}
+
+/// The right to update the Lease is limited to its name, which differs from that of the tested requests.
+const CONTROLLER_OWN: [&str; 2] = ["list pods", "create leases.coordination.k8s.io"];
+const WITHOUT_SERVICES: &str = "services.enabled=false,crds.install=false";
+
+#[tokio::test]
+async fn agent_account_has_no_write_rights() {
+    let expected = agent_rights(&["list endpointslices.discovery.k8s.io"]);
+    assert_rights("agent", "maglevd", expected.clone(), expected).await;
+}
+
+#[tokio::test]
+async fn controller_account_writes_only_status_of_users_objects() {
+    let everywhere = controller_rights(&[
+        "list endpointslices.discovery.k8s.io",
+        "list services",
+        "patch status services",
+        "create frontends.maglev.vpp.io",
+        "patch frontends.maglev.vpp.io",
+        "apply frontends.maglev.vpp.io",
+        "delete frontends.maglev.vpp.io",
+    ]);
+    assert_rights("controller", "maglev-controller", and(everywhere.clone(), &CONTROLLER_OWN), everywhere).await;
+}
+
+#[tokio::test]
+async fn without_services_accounts_have_none_of_their_rights() {
+    let agent = agent_rights(&[]);
+    assert_rights_with(WITHOUT_SERVICES, "agent", "maglevd", agent.clone(), agent).await;
+    let everywhere = controller_rights(&[]);
+    let own = and(everywhere.clone(), &CONTROLLER_OWN);
+    assert_rights_with(WITHOUT_SERVICES, "controller", "maglev-controller", own, everywhere).await;
+    let own = and(read_rights(&CUSTOM_RESOURCES), &["list pods"]);
+    let elsewhere = read_rights(&CUSTOM_RESOURCES);
+    assert_rights_with(WITHOUT_SERVICES, "dashboard", "maglev-frontend", own, elsewhere).await;
 }
 
 #[tokio::test]
@@ -222,10 +262,68 @@ async fn agents_rights_to_single_objects_are_narrow() {
     }
 }
 
+/// Removes the list at `pointer` and returns its items.
+fn take_list(object: &mut Value, pointer: &str) -> Vec<Value> {
+    object.pointer_mut(pointer).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn services_add_only_their_rules_and_flags_to_the_chart() {
+    const FLAG: [&str; 1] = ["--services"];
+    const SLICES: [&str; 1] = ["discovery.k8s.io endpointslices: list watch"];
+    const CONTROLLER: [&str; 4] = [
+        "discovery.k8s.io endpointslices: list watch",
+        " services: list watch",
+        " services/status: patch",
+        "maglev.vpp.io frontends: create patch delete",
+    ];
+    let cluster = cluster().await;
+    let mut with = objects(cluster, &["services.enabled=true"]).await;
+    let mut without = objects(cluster, &["services.enabled=false"]).await;
+    assert!(with.keys().eq(without.keys()));
+    let words =
+        |value: &Value| value.as_array().unwrap().iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+    let rule =
+        |rule: Value| format!("{} {}: {}", words(&rule["apiGroups"]), words(&rule["resources"]), words(&rule["verbs"]));
+    for (name, list, added) in [
+        ("ClusterRole/maglev-system:maglevd", "/rules", &SLICES[..]),
+        ("ClusterRole/maglev-system:maglev-controller", "/rules", &CONTROLLER[..]),
+        ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args", &FLAG[..]),
+        ("Deployment/maglev-controller", "/spec/template/spec/containers/0/args", &FLAG[..]),
+    ] {
+        let (mut more, less) =
+            (take_list(with.get_mut(name).unwrap(), list), take_list(without.get_mut(name).unwrap(), list));
+        assert!(!less.is_empty() && less.iter().all(|item| more.contains(item)), "{name}: {less:?}");
+        more.retain(|item| !less.contains(item));
+        let text = |item: Value| item.as_str().map_or_else(|| rule(item.clone()), str::to_owned);
+        assert_eq!(more.into_iter().map(text).collect::<Vec<_>>(), added, "{name}");
+    }
+    assert_eq!(with, without, "nothing else differs");
+}
+
+#[tokio::test]
+async fn no_rule_of_agents_has_a_write_verb() {
+    for values in ["services.enabled=true", "services.enabled=false"] {
+        let rendered = objects(cluster().await, &[values]).await;
+        let bindings = rendered.values().filter(|object| object.get("roleRef").is_some());
+        let of_agent = bindings.filter(|binding| binding["subjects"].to_string().contains("\"maglevd\""));
+        let roles: Vec<String> = of_agent
+            .map(|binding| {
+                let role = |field: &str| binding["roleRef"][field].as_str().unwrap().to_owned();
+                format!("{}/{}", role("kind"), role("name"))
+            })
+            .collect();
+        assert_eq!(roles, ["ClusterRole/maglev-system:maglevd"], "{values}");
+        let verbs = rendered[&roles[0]]["rules"].as_array().unwrap().iter().flat_map(|rule| rule["verbs"].as_array());
+        let verbs: BTreeSet<&str> = verbs.flatten().filter_map(Value::as_str).collect();
+        assert_eq!(verbs, BTreeSet::from(["get", "list", "watch"]), "{values}");
+    }
+}
+
 #[tokio::test]
 async fn without_services_nobody_reads_endpoint_slices() {
     for (component, account) in [("agent", "maglevd"), ("controller", "maglev-controller")] {
-        let values = "services.enabled=false,crds.install=false";
+        let values = WITHOUT_SERVICES;
         let expectations = [
             ("watch", "frontends.maglev.vpp.io", true),
             ("list", "endpointslices.discovery.k8s.io", false),
@@ -245,8 +343,7 @@ async fn without_services_the_controller_writes_no_frontends_and_reads_no_servic
         ("list", "services", false),
         ("patch", "services/status", false),
     ];
-    let values = "services.enabled=false,crds.install=false";
-    assert_can_i("controller", "maglev-controller", values, &expectations).await;
+    assert_can_i("controller", "maglev-controller", WITHOUT_SERVICES, &expectations).await;
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@ fn program() -> PathBuf {
     maglev_testkit::binary("maglev-controller")
 }
 
-struct Process {
+/// A process of the controller.
+pub struct Process {
     child: Child,
     port: u16,
     log: PathBuf,
@@ -25,6 +26,11 @@ struct Process {
 
 impl Process {
     fn start(dir: &Path, name: &str, namespace: &str, kubeconfig: &Path) -> Self {
+        Self::start_with(dir, name, namespace, kubeconfig, &[])
+    }
+
+    /// Starts a process with additional flags.
+    pub fn start_with(dir: &Path, name: &str, namespace: &str, kubeconfig: &Path, flags: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = dir.join(format!("{name}.log"));
         let child = Command::new(program())
@@ -33,6 +39,7 @@ impl Process {
             .env("MAGLEV_CONTROLLER_NAMESPACE", namespace)
             .env("POD_NAME", name)
             .arg(format!("--metrics-addr=127.0.0.1:{port}"))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(std::fs::File::create(&log).unwrap())
             .kill_on_drop(true)
@@ -45,11 +52,16 @@ impl Process {
         kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
     }
 
+    /// Ends the process with SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     fn has_logged(&self, text: &str) -> bool {
         std::fs::read_to_string(&self.log).unwrap().contains(text)
     }
 
-    async fn until_logged(&self, text: &str) {
+    pub async fn until_logged(&self, text: &str) {
         eventually(&format!("{text} in {}", self.log.display()), async || self.has_logged(text).then_some(())).await;
     }
 
@@ -65,7 +77,7 @@ impl Process {
         eventually("the process leads", leads).await;
     }
 
-    async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
         let ended = tokio::time::timeout(LIMIT, self.child.wait()).await.expect("the controller ends in time").unwrap();
         assert!(ended.success(), "{}", std::fs::read_to_string(&self.log).unwrap());

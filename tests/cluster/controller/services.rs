@@ -1,7 +1,10 @@
 //! Addresses and Frontends of Services, on a real API server.
 
+mod families;
+mod kills;
 mod lifecycle;
 mod refusals;
+mod weights;
 
 use std::{ops::Deref, time::Duration};
 
@@ -25,10 +28,15 @@ impl Scene {
     }
 
     async fn start_on(cluster: Box<dyn Deref<Target = Cluster>>, test: &str, networks: &[&str]) -> Self {
-        let namespace = install_controller_rights(&cluster, test).await;
-        let mut scene = Self { cluster, namespace, replica: None };
-        scene.set_policy(networks).await;
+        let mut scene = Self::without_controller(cluster, test, networks).await;
         scene.lead("first").await;
+        scene
+    }
+
+    async fn without_controller(cluster: Box<dyn Deref<Target = Cluster>>, test: &str, networks: &[&str]) -> Self {
+        let namespace = install_controller_rights(&cluster, test).await;
+        let scene = Self { cluster, namespace, replica: None };
+        scene.set_policy(networks).await;
         scene
     }
 

@@ -33,6 +33,9 @@ pub struct BackendOverview {
     address: String,
     state: &'static str,
     admin_state: &'static str,
+    /// The reason for which a Backend without an object is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause_cause: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     health_check: Option<String>,
     generation: i64,
@@ -161,6 +164,7 @@ impl BackendOverview {
             address: newest.address.to_string(),
             state: common_state(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
             admin_state: newest.admin_state.as_str(),
+            pause_cause: newest.pause_cause.as_ref().map(ToString::to_string),
             health_check: check_name(&newest.check),
             generation: newest.revision.generation,
             problems,
@@ -198,11 +202,13 @@ impl Printable for BackendOverview {
             Some(origin) => ("Origin", origin.clone()),
             None => ("Generation", self.generation.to_string()),
         };
+        let cause = self.pause_cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let admin_state = format!("{}{cause}", self.admin_state);
         page.fields([
             ("Backend", self.name.clone().into()),
             ("Address", self.address.clone().into()),
             ("State", Cell::styled(self.state, style(self.state))),
-            ("Admin state", self.admin_state.into()),
+            ("Admin state", admin_state.into()),
             ("HealthCheck", self.health_check.clone().map_or_else(|| "none: always up".into(), Cell::from)),
             (version.0, version.1.into()),
         ]);

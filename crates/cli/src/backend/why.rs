@@ -15,7 +15,7 @@ use crate::{
     output::{Cell, Page, Printable, Table, Time, age},
     path::Path,
     style::Style,
-    weights::RampProgress,
+    weights::{PAUSED_ENDPOINT, RampProgress},
 };
 use maglev_fleet::NodeState;
 use maglev_kube::LastWriter;
@@ -153,7 +153,7 @@ impl PerNode {
 fn state_reason(view: &View, backend: &Backend, probing: &Probing) -> String {
     let state = view.backend_state(backend);
     if state == BackendState::Paused && Origin::parse(&backend.name).is_some() {
-        return "the endpoint terminates or is not ready: not probed".to_owned();
+        return format!("{}: not probed", backend.pause_cause.as_deref().unwrap_or(PAUSED_ENDPOINT));
     }
     if matches!(state, BackendState::Paused | BackendState::Disabled) {
         return format!("adminState is {}: not probed", backend.admin_state.as_str());

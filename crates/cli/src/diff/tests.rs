@@ -39,8 +39,8 @@ fn diff_of(changed: Vec<Object>) -> Diff {
     let mut objects =
         vec![Object::HealthCheck(stored::<HealthCheckSpec>("check", 1, check)), web(1, &EVEN, &json!({}))];
     objects.extend((1..4).map(|number| backend(number, 1, &json!({}))));
-    let (labels, addresses) = (BTreeMap::new(), vec![[192, 0, 2, 254].into()]);
-    objects.push(Object::Node(NodeObject { name: "node-a".to_owned(), labels, addresses }));
+    let addresses = vec![[192, 0, 2, 254].into()];
+    objects.push(Object::Node(NodeObject { name: "node-a".to_owned(), addresses, ..NodeObject::default() }));
     let change = |object: &Object| ObjectChange {
         kind: object.kind().as_str(),
         name: object.name().to_string(),

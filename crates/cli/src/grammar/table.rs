@@ -74,7 +74,7 @@ pub static VERBS: &[GrammarEntry] = &[
         .example("maglevc set backend web-1 pause --reason 'disk replaced'"),
     word("drain", "pause Backends, and wait until they have no flows", Then(DRAIN))
         .example("maglevc drain backend web-1 --deadline 10m --reason 'disk replaced'"),
-    word("undrain", "end the drain of a Backend", Then(UNDRAIN)).example("maglevc undrain backend web-1"),
+    word("undrain", "end the drain of a Backend or a Node", Then(UNDRAIN)).example("maglevc undrain backend web-1"),
     word("crds", "print the CustomResourceDefinitions as YAML", Run(|_| Command::Crds))
         .more("The definitions belong to this version of maglevc. No cluster is contacted.")
         .example("maglevc crds | kubectl apply --server-side -f -"),
@@ -333,19 +333,33 @@ static DRAIN: &[GrammarEntry] = &[
         Then(&[value(Value::Node, "name of the Node", Run(|line| Command::DrainNode(line.text(Value::Node))))]),
     )
     .more(
-        "Drains all Backends, of any namespace, whose address is one of status.addresses of the Node, disabled ones excepted. Needs \
-         the permission to get Nodes. See `maglevc drain backend`.",
+        "Drains all Backends, of any namespace, whose address is one of status.addresses of the Node, disabled ones excepted. If pools \
+         follow Services, also sets the annotation maglev.vpp.io/drain of the Node: the agents then send it no new flows in any pool \
+         of a Service, whether it is used now or later. Needs the permissions to get and, for the annotation, to patch Nodes. See \
+         `maglevc drain backend`.",
     )
     .example("maglevc drain node node-a --reason 'kernel update'"),
 ];
 
-static UNDRAIN: &[GrammarEntry] = &[word(
-    "backend",
-    "set adminState of a Backend to Enabled",
-    Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| admin(line, AdminState::Enabled)))]),
-)
-.more("The same as `maglevc set backend BACKEND enable`. spec.drain stays as it is.")
-.example("maglevc undrain backend web-1")];
+static UNDRAIN: &[GrammarEntry] = &[
+    word(
+        "backend",
+        "set adminState of a Backend to Enabled",
+        Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| admin(line, AdminState::Enabled)))]),
+    )
+    .more("The same as `maglevc set backend BACKEND enable`. spec.drain stays as it is.")
+    .example("maglevc undrain backend web-1"),
+    word(
+        "node",
+        "the same for all paused Backends with an address of a Node",
+        Then(&[value(Value::Node, "name of the Node", Run(|line| Command::UndrainNode(line.text(Value::Node))))]),
+    )
+    .more(
+        "If pools follow Services, also removes the annotation maglev.vpp.io/drain of the Node. A Node that services.drainOn drains \
+         because it is unschedulable stays drained: see `kubectl uncordon`.",
+    )
+    .example("maglevc undrain node node-a"),
+];
 
 static SET_POOL: &[GrammarEntry] = &[value(
     Value::Pool,

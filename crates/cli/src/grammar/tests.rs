@@ -30,6 +30,7 @@ fn unambiguous_abbreviations_are_accepted() {
     assert_eq!(command("se b shop/a d"), Ok(disable));
     assert_eq!(command("dr b shop/a"), Ok(Command::DrainBackend("shop/a".into())));
     assert_eq!(command("drain node node-a"), Ok(Command::DrainNode("node-a".into())));
+    assert_eq!(command("undrain node node-a"), Ok(Command::UndrainNode("node-a".into())));
     let enable = Command::SetAdminState { backend: "shop/a".into(), state: AdminState::Enabled };
     assert_eq!(command("und b shop/a"), Ok(enable));
 }

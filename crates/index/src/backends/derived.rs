@@ -17,9 +17,8 @@ use crate::{
 };
 use maglev_model::{
     Name,
-    config::{Check, HealthCheck, Kind, Revision},
+    config::{AdminState, Check, HealthCheck, Kind, Revision},
     derived::Origin,
-    drain::DrainConf,
 };
 
 impl Backends {
@@ -55,13 +54,14 @@ impl Backends {
 
     /// Applies a derived Backend. In limits it counts after all stored ones.
     pub fn apply_derived(&mut self, member: &DerivedMember, checks: &mut References) {
-        let DerivedMember { name, address, check, admin_state, weight: _ } = member;
+        let DerivedMember { name, address, check, pause, weight: _ } = member;
         let meta = Meta { name: name.name().clone(), revision: Revision::default(), created: Timestamp::MAX };
         let read = BackendRead::Readable {
             address: *address,
             check: check.clone(),
-            admin_state: *admin_state,
-            drain: DrainConf::default(),
+            admin_state: if pause.is_some() { AdminState::Paused } else { AdminState::Enabled },
+            pause_cause: pause.as_ref().map(|pause| Arc::clone(&pause.cause)),
+            drain: pause.as_ref().map(|pause| pause.drain).unwrap_or_default(),
         };
         self.apply(meta, read, false, checks);
     }

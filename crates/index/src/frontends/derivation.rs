@@ -105,6 +105,11 @@ impl Frontends {
         if services.nodes.take_dirty() {
             self.dirty.extend(followers.of_nodes.iter().cloned());
         }
+        // The endpoints of a drained Node are drained, too.
+        if services.nodes.take_drains_dirty() {
+            let users = |service| followers.by_service.users(service);
+            self.dirty.extend(followers.by_service.targets().flat_map(users).cloned());
+        }
         for name in &self.dirty {
             let Some(entry) = self.entries.get_mut(name) else { continue };
             if entry.memberships.is_empty() && entry.read.services().next().is_none() {

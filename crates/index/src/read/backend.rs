@@ -27,19 +27,12 @@ pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopb
                     address,
                     check: spec.health_check_ref.as_ref().map(|check| name.sibling(&check.name)),
                     admin_state: spec.admin_state.unwrap_or_default().into(),
-                    drain: spec.drain.as_ref().map(drain).unwrap_or_default(),
+                    pause_cause: None,
+                    drain: spec.drain.as_ref().map(DrainConf::from).unwrap_or_default(),
                 },
             }
         }
     }
-}
-
-/// The settings of a drain. Without a deadline, there is no action, whatever an object that was stored without the
-/// schema's rule says.
-fn drain(DrainSpec { deadline, on_deadline }: &DrainSpec) -> DrainConf {
-    let deadline = deadline.map(maglev_crd::Duration::get);
-    let on_deadline = on_deadline.filter(|_| deadline.is_some()).unwrap_or_default().into();
-    DrainConf { deadline, on_deadline }
 }
 
 fn rejected(name: &Name, invalid: Invalid, address: std::net::IpAddr) -> BackendRead {

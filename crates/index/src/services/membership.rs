@@ -12,12 +12,15 @@ use std::{
 };
 
 use self::endpoints::{Endpoint, Endpoints};
-use super::{Services, SlicesOf};
+use super::{
+    Services, SlicesOf,
+    nodes::{NodeServer, Pause},
+};
 use crate::object::EndpointState;
 use maglev_model::{
     Name,
-    config::AdminState,
     derived::DerivedName,
+    drain::DrainConf,
     problem::{Problem, Reason},
     vip::{Family, Protocol, Weight},
 };
@@ -80,7 +83,8 @@ pub struct DerivedMember {
     pub address: IpAddr,
     /// The HealthCheck of an endpoint. That of a Node is a setting.
     pub check: Option<Name>,
-    pub admin_state: AdminState,
+    /// Set for a server that gets no new flows in any pool.
+    pub pause: Option<Pause>,
     /// The weight; `None` if it is not known, so that VPP keeps the one that it has.
     pub weight: Option<Weight>,
 }
@@ -126,7 +130,7 @@ impl Services {
         }
         let incomplete = endpoints.unreadable.is_some();
         let members = match &pool.service.targets {
-            Targets::Endpoints { check } => endpoint_members(&endpoints, pool, check.as_ref()),
+            Targets::Endpoints { check } => self.endpoint_members(&endpoints, pool, check.as_ref()),
             Targets::LocalNodes => self.local_nodes(&endpoints, pool),
             Targets::AllNodes => self.all_nodes(&endpoints, pool),
         };
@@ -147,10 +151,9 @@ impl Services {
         let servers: Vec<_> = servers.collect();
         let any_ready = servers.iter().any(|(_, (best, _))| *best == EndpointState::Ready);
         let each = u64::from(pool.service.weight.get());
-        let members = servers.into_iter().filter_map(|((name, address), (best, ready))| {
+        let members = servers.into_iter().filter_map(|(server, (best, ready))| {
             let if_ready = Weight::clamped(u8::try_from(each * ready).unwrap_or(u8::MAX));
-            let weight = endpoints.weight(best, any_ready, if_ready)?;
-            Some(DerivedMember { name, address, check: None, admin_state: AdminState::Enabled, weight })
+            Some(server.member(endpoints.weight(best, any_ready, if_ready)?))
         });
         sorted(members)
     }
@@ -162,31 +165,38 @@ impl Services {
         let weight = endpoints.weight(state, any_ready, pool.service.weight).flatten();
         let family = Family::from_address(pool.vip);
         let members = self.nodes.eligible_names().into_iter().filter_map(|node| self.nodes.server(node, family));
-        sorted(members.map(|(name, address)| DerivedMember {
-            name,
-            address,
-            check: None,
-            admin_state: AdminState::Enabled,
-            weight,
-        }))
+        sorted(members.map(|server| server.member(weight)))
+    }
+
+    /// The endpoints themselves. An endpoint that is ready for no port of the Service, or whose Node is drained, is paused:
+    /// its flows stay, and it is not probed.
+    fn endpoint_members(
+        &self,
+        endpoints: &Endpoints<'_>,
+        pool: PoolUse<'_>,
+        check: Option<&Name>,
+    ) -> Vec<DerivedMember> {
+        let any_ready = endpoints.any_ready();
+        let members = endpoints.by_address.iter().filter_map(|(address, endpoint)| {
+            let is_ready = endpoints.ready_for_any_port.contains(address) || endpoints.unreadable.is_some();
+            let not_ready = (!is_ready).then(|| Pause { cause: NOT_READY.into(), drain: DrainConf::default() });
+            Some(DerivedMember {
+                name: DerivedName::endpoint(&pool.service.service, *address, check),
+                address: *address,
+                check: check.cloned(),
+                pause: not_ready.or_else(|| self.nodes.pause(endpoint.node?)),
+                weight: endpoints.weight(endpoint.state, any_ready, pool.service.weight)?,
+            })
+        });
+        sorted(members)
     }
 }
 
-/// The endpoints themselves. An endpoint that is ready for no port of the Service is paused: its flows stay, and it is
-/// not probed.
-fn endpoint_members(endpoints: &Endpoints<'_>, pool: PoolUse<'_>, check: Option<&Name>) -> Vec<DerivedMember> {
-    let any_ready = endpoints.any_ready();
-    let members = endpoints.by_address.iter().filter_map(|(address, endpoint)| {
-        let is_ready = endpoints.ready_for_any_port.contains(address) || endpoints.unreadable.is_some();
-        Some(DerivedMember {
-            name: DerivedName::endpoint(&pool.service.service, *address, check),
-            address: *address,
-            check: check.cloned(),
-            admin_state: if is_ready { AdminState::Enabled } else { AdminState::Paused },
-            weight: endpoints.weight(endpoint.state, any_ready, pool.service.weight)?,
-        })
-    });
-    sorted(members)
+impl NodeServer {
+    fn member(self, weight: Option<Weight>) -> DerivedMember {
+        let Self { name, address, pause } = self;
+        DerivedMember { name, address, check: None, pause, weight }
+    }
 }
 
 fn sorted(members: impl Iterator<Item = DerivedMember>) -> Vec<DerivedMember> {
@@ -208,6 +218,7 @@ impl Endpoints<'_> {
     }
 }
 
+const NOT_READY: &str = "the endpoint terminates or is not ready";
 const DISABLED: &str = "but this program runs without --services (the chart's value services.enabled), so it reads no \
                         EndpointSlices; until then VPP is left as it is";
 const UNKNOWN: &str = "whose EndpointSlices have not been read yet, or cannot be listed: the log then has the reason; until \

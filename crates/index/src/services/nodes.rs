@@ -9,11 +9,12 @@ use std::{
 };
 
 use crate::object::NodeObject;
-use maglev_crd::{self as crd, NodeCheckType, NodeHealthCheck};
+use maglev_crd::{self as crd, DRAIN_ANNOTATION, DrainSpec, DrainTrigger, NodeCheckType, NodeHealthCheck};
 use maglev_model::{
     Name,
     config::{Check, HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange},
     derived::DerivedName,
+    drain::DrainConf,
     vip::Family,
 };
 
@@ -28,44 +29,67 @@ pub struct ServiceSettings {
     pub check: NodeHealthCheck,
     /// Labels that a Node must have.
     pub selector: BTreeMap<String, String>,
+    /// States that drain a Node.
+    pub drain_on: Vec<DrainTrigger>,
 }
 
 impl From<&crd::Services> for ServiceSettings {
-    fn from(crd::Services { node_health_check, node_selector }: &crd::Services) -> Self {
-        Self { check: node_health_check.clone(), selector: node_selector.clone().unwrap_or_default() }
+    fn from(crd::Services { node_health_check, node_selector, drain_on }: &crd::Services) -> Self {
+        Self {
+            check: node_health_check.clone(),
+            selector: node_selector.clone().unwrap_or_default(),
+            drain_on: drain_on.clone(),
+        }
     }
 }
 
-/// The fields of a Node that decide on its traffic.
+/// A derived Backend gets no new flows, keeps its flows, and is not probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Server {
-    labels: BTreeMap<String, String>,
-    addresses: Vec<IpAddr>,
+pub struct Pause {
+    /// The reason, human-readable.
+    pub cause: Arc<str>,
+    pub drain: DrainConf,
+}
+
+/// A Node that takes traffic, as server of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeServer {
+    pub name: DerivedName,
+    pub address: IpAddr,
+    /// Set while the Node is drained.
+    pub pause: Option<Pause>,
 }
 
 /// All Nodes.
 #[derive(Debug, Default)]
 pub struct NodeServers {
-    servers: BTreeMap<String, Server>,
+    servers: BTreeMap<String, NodeObject>,
     settings: ServiceSettings,
     dirty: bool,
+    drains_dirty: bool,
 }
 
 impl NodeServers {
     /// Applies a stored Node.
     pub fn apply(&mut self, node: &NodeObject) {
-        let server = Server { labels: node.labels.clone(), addresses: node.addresses.clone() };
-        if self.servers.get(&node.name) == Some(&server) {
+        if self.servers.get(&node.name) == Some(node) {
             return;
         }
-        let before = self.eligible(&node.name).map(<[IpAddr]>::to_vec);
-        self.servers.insert(node.name.clone(), server);
-        self.dirty |= before.as_deref() != self.eligible(&node.name);
+        let (addresses, pause) = (self.addresses(&node.name), self.pause(&node.name));
+        self.servers.insert(node.name.clone(), node.clone());
+        self.dirty |= addresses != self.addresses(&node.name);
+        self.drains_dirty |= pause != self.pause(&node.name);
+    }
+
+    /// The addresses of a Node that takes traffic.
+    fn addresses(&self, node: &str) -> Option<Vec<IpAddr>> {
+        Some(self.eligible(node)?.addresses.clone())
     }
 
     /// Removes a deleted Node.
     pub fn delete(&mut self, node: &str) {
         self.dirty |= self.eligible(node).is_some();
+        self.drains_dirty |= self.pause(node).is_some();
         self.servers.remove(node);
     }
 
@@ -78,6 +102,7 @@ impl NodeServers {
     pub fn set_settings(&mut self, settings: ServiceSettings) -> bool {
         let is_other_check = self.settings.check != settings.check;
         self.dirty |= self.settings.selector != settings.selector;
+        self.drains_dirty |= self.settings.drain_on != settings.drain_on;
         self.settings = settings;
         is_other_check
     }
@@ -87,26 +112,58 @@ impl NodeServers {
         std::mem::take(&mut self.dirty)
     }
 
-    /// The addresses of a Node that takes traffic; `None` for other Nodes.
-    fn eligible(&self, node: &str) -> Option<&[IpAddr]> {
-        let Server { labels, addresses } = self.servers.get(node)?;
+    /// True if a Node was drained, or is no longer, since the last call.
+    pub fn take_drains_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.drains_dirty)
+    }
+
+    /// A Node that takes traffic; `None` for other Nodes.
+    fn eligible(&self, node: &str) -> Option<&NodeObject> {
+        let server = self.servers.get(node)?;
+        let labels = &server.labels;
         let is_selected = self.settings.selector.iter().all(|(label, value)| labels.get(label) == Some(value));
-        (is_selected && !labels.contains_key(EXCLUDED) && !addresses.is_empty()).then_some(addresses.as_slice())
+        (is_selected && !labels.contains_key(EXCLUDED) && !server.addresses.is_empty()).then_some(server)
+    }
+
+    /// The drain of a Node, by its annotation or its state. An annotation that cannot be read drains the Node without a
+    /// deadline: its flows stay.
+    pub fn pause(&self, node: &str) -> Option<Pause> {
+        let NodeObject { name, drain, unschedulable, .. } = self.servers.get(node)?;
+        let drains_if_unschedulable = self.settings.drain_on.contains(&DrainTrigger::Unschedulable);
+        let (cause, drain) = match drain.as_deref() {
+            Some(value) if value != "false" => match DrainSpec::from_annotation(value) {
+                Some(drain) => (format!("Node {name} has the annotation {DRAIN_ANNOTATION}"), DrainConf::from(&drain)),
+                None => (
+                    format!(
+                        "Node {name} has the annotation {DRAIN_ANNOTATION}, whose value is not a deadline such as 10m"
+                    ),
+                    DrainConf::default(),
+                ),
+            },
+            _ if *unschedulable && drains_if_unschedulable => (
+                format!(
+                    "Node {name} is unschedulable, and services.drainOn of the LoadBalancerConfig has Unschedulable"
+                ),
+                DrainConf::default(),
+            ),
+            _ => return None,
+        };
+        Some(Pause { cause: cause.into(), drain })
     }
 
     /// The derived Backend of a Node that takes traffic, for a VIP of `family`: the first address of that family, else the
     /// first address.
-    pub fn server(&self, node: &str, family: Family) -> Option<(DerivedName, IpAddr)> {
-        let addresses = self.eligible(node)?;
-        let first = *addresses.first()?;
+    pub fn server(&self, node: &str, family: Family) -> Option<NodeServer> {
+        let server = self.eligible(node)?;
+        let first = *server.addresses.first()?;
         let is_wanted = |address: &&IpAddr| Family::from_address(**address) == family;
-        let address = addresses.iter().find(is_wanted).copied().unwrap_or(first);
+        let address = server.addresses.iter().find(is_wanted).copied().unwrap_or(first);
         let name = if Family::from_address(address) == Family::from_address(first) {
             DerivedName::node(node)
         } else {
             DerivedName::node_address(node, family)
         };
-        Some((name, address))
+        Some(NodeServer { name, address, pause: self.pause(node) })
     }
 
     /// The names of all Nodes that take traffic.

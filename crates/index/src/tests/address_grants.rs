@@ -71,7 +71,7 @@ fn refused_address_has_a_reason() {
         assert!(refusal(&mut without, "shop", address).contains(why), "{address}");
     }
     let addresses = vec!["203.0.113.1".parse().unwrap()];
-    let node = NodeObject { name: "a".to_owned(), labels: [].into(), addresses };
+    let node = NodeObject { name: "a".to_owned(), addresses, ..NodeObject::default() };
     assert!(without.update(Kind::Node, false, &[], vec![Object::Node(node.clone())]));
     assert!(!without.update(Kind::Node, false, &[], vec![Object::Node(node)]), "only addresses count");
     assert_eq!(refusal(&mut without, "shop", "203.0.113.1"), "203.0.113.1 is the address of a Node");

@@ -1,7 +1,5 @@
 //! Tests of addresses that are not allowed: those of nodes as VIPs, and VIPs as those of backends.
 
-use std::collections::BTreeMap;
-
 use super::fixture::{IndexFixture, at, frontend, name, node, object, vip};
 use crate::{NodeObject, Object};
 use maglev_model::{
@@ -14,7 +12,7 @@ const VIP: &str = "203.0.113.1";
 /// Another Node than the own one.
 fn other_node(addresses: &[&str]) -> Object {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    Object::Node(NodeObject { name: "node-b".to_owned(), labels: BTreeMap::new(), addresses })
+    Object::Node(NodeObject { name: "node-b".to_owned(), addresses, ..NodeObject::default() })
 }
 
 fn unreadable(address: &str) -> MemberTarget {

@@ -104,6 +104,7 @@ pub fn node(label: &str, value: &str) -> Object {
         name: NODE.to_owned(),
         labels: BTreeMap::from([(label.to_owned(), value.to_owned())]),
         addresses: vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+        ..NodeObject::default()
     })
 }
 

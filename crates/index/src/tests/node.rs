@@ -110,7 +110,7 @@ fn unreadable_config_stays_selected_with_its_readable_blocks() {
 #[test]
 fn other_nodes_are_ignored_and_deleted_node_stays_as_last_seen() {
     let mut fixture = IndexFixture::new(vec![lb_config("lb", 1, &selecting("lb"))]);
-    let stranger = NodeObject { name: "node-b".to_owned(), labels: [].into(), addresses: vec![] };
+    let stranger = NodeObject { name: "node-b".to_owned(), ..NodeObject::default() };
     fixture.apply(Object::Node(stranger));
     fixture.delete(Kind::Node, super::fixture::NODE);
     fixture.index.reset(Kind::Node, vec![]);
@@ -147,7 +147,7 @@ fn index_without_own_node_selects_configs_for_any_node() {
     let labelled = |role: &str| NodeObject {
         name: "any".to_owned(),
         labels: [("role".to_owned(), role.to_owned())].into(),
-        addresses: vec![],
+        ..NodeObject::default()
     };
     let selection = |index: &crate::Index, role: &str| {
         let (node, text) = (labelled(role), |name: &Name| name.as_str().to_owned());

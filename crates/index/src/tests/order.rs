@@ -175,7 +175,7 @@ fn other_node(name: &'static str) -> impl Strategy<Value = Object> {
     let addresses = select(vec![vec![], vec!["192.0.2.8"], vec!["192.0.2.8", "203.0.113.1"], vec!["203.0.113.2"]]);
     addresses.prop_map(move |addresses| {
         let addresses = addresses.into_iter().map(|address| address.parse().unwrap()).collect();
-        Object::Node(NodeObject { name: name.to_owned(), labels: BTreeMap::new(), addresses })
+        Object::Node(NodeObject { name: name.to_owned(), addresses, ..NodeObject::default() })
     })
 }
 

@@ -1,7 +1,5 @@
 //! Tests of AddressPolicies and of the deny list.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::fixture::{
@@ -322,7 +320,7 @@ fn policy_that_gives_addresses_counts_those_that_are_left() {
     assert_eq!(addresses("shop"), None);
 
     let addresses = vec!["203.0.113.2".parse().unwrap()];
-    fixture.apply(Object::Node(NodeObject { name: "other".to_owned(), labels: BTreeMap::new(), addresses }));
+    fixture.apply(Object::Node(NodeObject { name: "other".to_owned(), addresses, ..NodeObject::default() }));
     fixture.apply(lb_config("never", 1, &json!({"neverAddresses": ["203.0.113.4/30"]})));
     let counts = fixture.index.policy_counts();
     assert_eq!(counts[&name("pool")].addresses, Some(AddressCounts { allocated: 2, available: 8 }));

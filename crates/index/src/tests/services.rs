@@ -1,12 +1,11 @@
 //! Tests of pools that follow a Service.
 
+mod drains;
 mod known;
 mod nodes;
 mod properties;
 mod slices;
 mod work;
-
-use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -58,7 +57,7 @@ fn broken(slice_name: &str) -> EndpointSliceObject {
 
 fn worker(node: &str, addresses: &[&str]) -> NodeObject {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    NodeObject { name: node.to_owned(), labels: BTreeMap::new(), addresses }
+    NodeObject { name: node.to_owned(), addresses, ..NodeObject::default() }
 }
 
 fn workers() -> Vec<Object> {

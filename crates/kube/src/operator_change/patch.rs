@@ -16,7 +16,13 @@ pub const REASON: &str = "maglev.vpp.io/operator-action-reason";
 /// All operations of the change. Valid only for the resourceVersion that was read.
 pub fn patch(request: &ChangeRequest, target: &ChangeTarget, at: Timestamp) -> Patch {
     let mut operations = vec![add("/metadata/resourceVersion", json!(target.metadata.resource_version))];
-    operations.extend(target.fields.iter().map(|(pointer, value)| add(pointer, value.clone())));
+    if target.metadata.annotations.is_none() {
+        operations.push(add("/metadata/annotations", json!({})));
+    }
+    operations.extend(target.fields.iter().map(|(pointer, value)| match value {
+        Some(value) => add(pointer, value.clone()),
+        None => remove(pointer),
+    }));
     operations.extend(annotations(request, target, at));
     serde_json::from_value(Value::Array(operations)).expect("these are operations of a JSON patch")
 }
@@ -24,23 +30,29 @@ pub fn patch(request: &ChangeRequest, target: &ChangeTarget, at: Timestamp) -> P
 fn annotations(request: &ChangeRequest, target: &ChangeTarget, at: Timestamp) -> Vec<Value> {
     let change = format!("{}: {} -> {}", request.change, target.old, target.new);
     let existing = target.metadata.annotations.as_ref();
-    let pointer = |key: &str| format!("/metadata/annotations/{}", key.replace('/', "~1"));
-    let mut operations = Vec::new();
-    if existing.is_none() {
-        operations.push(add("/metadata/annotations", json!({})));
-    }
-    operations.push(add(&pointer(CHANGE), change.into()));
-    operations.push(add(&pointer(BY), request.by.clone().into()));
-    operations.push(add(&pointer(AT), format!("{at:.0}").into()));
+    let mut operations = vec![
+        add(&annotation(CHANGE), change.into()),
+        add(&annotation(BY), request.by.clone().into()),
+        add(&annotation(AT), format!("{at:.0}").into()),
+    ];
     match &request.reason {
-        Some(reason) => operations.push(add(&pointer(REASON), reason.clone().into())),
+        Some(reason) => operations.push(add(&annotation(REASON), reason.clone().into())),
         // The reason of an earlier change must not be taken for the reason of this change.
         None if existing.is_some_and(|existing| existing.contains_key(REASON)) => {
-            operations.push(json!({"op": "remove", "path": pointer(REASON)}));
+            operations.push(remove(&annotation(REASON)));
         }
         None => {}
     }
     operations
+}
+
+/// The JSON pointer of an annotation.
+pub fn annotation(key: &str) -> String {
+    format!("/metadata/annotations/{}", key.replace('/', "~1"))
+}
+
+fn remove(path: &str) -> Value {
+    json!({"op": "remove", "path": path})
 }
 
 fn add(path: &str, value: Value) -> Value {

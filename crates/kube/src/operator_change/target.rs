@@ -1,10 +1,13 @@
 //! The object and the field that a change is about, as read from the API server.
 
+mod node;
+
 use std::{collections::BTreeSet, fmt};
 
 use json_patch::Patch as JsonPatch;
 use k8s_openapi::{
-    NamespaceResourceScope, api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    api::core::v1::{Node, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource,
@@ -19,7 +22,13 @@ use super::{
     ownership::{self, Step},
 };
 use maglev_crd::{self as crd, AdminState, DrainSpec, Frontend};
-use maglev_model::{Name, derived::DerivedName, operator_change::OperatorChange, printable::escaped, vip::Weight};
+use maglev_model::{
+    Name,
+    derived::{DerivedName, Origin},
+    operator_change::OperatorChange,
+    printable::escaped,
+    vip::Weight,
+};
 
 pub struct ChangeTarget {
     change: OperatorChange,
@@ -27,8 +36,8 @@ pub struct ChangeTarget {
     pub metadata: ObjectMeta,
     /// `metadata.generation` as read.
     pub generation: i64,
-    /// JSON pointers of the fields, with their new values.
-    pub fields: Vec<(String, Value)>,
+    /// JSON pointers of the fields, with their new values; `None` to remove a field that is set.
+    pub fields: Vec<(String, Option<Value>)>,
     /// The current value, human-readable.
     pub old: String,
     /// The new value, human-readable.
@@ -51,9 +60,15 @@ pub struct WrittenObject {
     reference: ObjectReference,
 }
 
+/// Name of the changed object.
+pub fn name(change: &OperatorChange) -> Name {
+    node::name(change).unwrap_or_else(|| change.object().clone())
+}
+
 /// Kind of the changed object.
 pub fn kind(change: &OperatorChange) -> &'static str {
     match change {
+        _ if node::name(change).is_some() => "Node",
         OperatorChange::AdminState { .. } | OperatorChange::Drain { .. } => "Backend",
         OperatorChange::Weight { .. } => "Frontend",
     }
@@ -62,7 +77,10 @@ pub fn kind(change: &OperatorChange) -> &'static str {
 impl ChangeTarget {
     pub async fn read(client: &Client, change: &OperatorChange) -> Result<Self, ChangeError> {
         if let Some(derived) = DerivedName::parse(change.object()) {
-            return Err(ChangeError::Derived(derived.how_to_change()));
+            return match node::DrainRequest::new(change) {
+                Some(request) => Ok(Self::node(change, read::<Node>(client, change).await?, request)),
+                None => Err(ChangeError::Derived(derived.how_to_change())),
+            };
         }
         match change {
             OperatorChange::AdminState { state, .. } => {
@@ -102,7 +120,7 @@ impl ChangeTarget {
             change: change.clone(),
             generation: metadata.generation.unwrap_or(0),
             metadata,
-            fields: vec![(pointer, to_value(&new))],
+            fields: vec![(pointer, Some(to_value(&new)))],
             old: old_text,
             new: format(new),
             is_set: old == Some(new),
@@ -117,7 +135,7 @@ impl ChangeTarget {
             Self::new(change, backend.metadata, "/spec/adminState".to_owned(), &paused, |state| format!("{state:?}"));
         if let Some(drain) = drain {
             let old = old_drain.as_ref().map_or_else(|| "no deadline".to_owned(), DrainSpec::to_string);
-            target.fields.push(("/spec/drain".to_owned(), to_value(&drain)));
+            target.fields.push(("/spec/drain".to_owned(), Some(to_value(&drain))));
             target.old = format!("{}, {old}", target.old);
             target.new = format!("{}, {drain}", target.new);
             target.is_set &= old_drain.as_ref() == Some(&drain);
@@ -136,6 +154,7 @@ impl ChangeTarget {
         const DRAIN: &[Step<'static>] = &[Step::Field("spec"), Step::Field("drain")];
         let owners = |path: &[Step<'_>]| ownership::owners(&self.metadata, path);
         match &self.change {
+            change if node::name(change).is_some() => owners(node::ANNOTATION),
             OperatorChange::AdminState { .. } | OperatorChange::Drain { drain: None, .. } => owners(ADMIN_STATE),
             OperatorChange::Drain { .. } => {
                 let both: BTreeSet<String> = owners(ADMIN_STATE).into_iter().chain(owners(DRAIN)).collect();
@@ -155,6 +174,7 @@ impl ChangeTarget {
     /// Applies the patch. Returns `None` if the object has changed since it was read.
     pub async fn write(&self, client: &Client, patch: &JsonPatch) -> Result<Option<WrittenObject>, ChangeError> {
         match &self.change {
+            change if node::name(change).is_some() => self.write_as::<Node>(client, patch).await,
             OperatorChange::AdminState { .. } | OperatorChange::Drain { .. } => {
                 self.write_as::<crd::Backend>(client, patch).await
             }
@@ -168,10 +188,10 @@ impl ChangeTarget {
         patch: &JsonPatch,
     ) -> Result<Option<WrittenObject>, ChangeError> {
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        let (change, name) = (&self.change, self.change.object());
-        match api::<T>(client, name).patch(name.name(), &params, &Patch::<T>::Json(patch.clone())).await {
+        let (change, name) = (&self.change, name(&self.change));
+        match T::api(client, &name).patch(name.name(), &params, &Patch::<T>::Json(patch.clone())).await {
             Ok(object) => {
-                let generation = object.meta().generation.unwrap_or(0);
+                let generation = T::generation(object.meta());
                 Ok(Some(WrittenObject { generation, reference: object.object_ref(&()) }))
             }
             Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
@@ -224,27 +244,38 @@ fn to_value(value: &impl Serialize) -> Value {
 /// Longest note that the API server accepts in an Event, in bytes.
 const MAX_NOTE_BYTES: usize = 1024;
 
-/// A namespaced Maglev object.
-trait Object:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + fmt::Debug
-{
-}
-impl Object for crd::Backend {}
-impl Object for Frontend {}
+/// An object that operators change.
+trait Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + fmt::Debug {
+    /// The endpoint of the object `name`.
+    fn api(client: &Client, name: &Name) -> Api<Self>;
 
-fn api<T: Object>(client: &Client, name: &Name) -> Api<T> {
-    Api::namespaced(client.clone(), name.namespace())
+    /// The generation that agents report.
+    fn generation(meta: &ObjectMeta) -> i64 {
+        meta.generation.unwrap_or(0)
+    }
+}
+
+impl Object for crd::Backend {
+    fn api(client: &Client, name: &Name) -> Api<Self> {
+        Api::namespaced(client.clone(), name.namespace())
+    }
+}
+
+impl Object for Frontend {
+    fn api(client: &Client, name: &Name) -> Api<Self> {
+        Api::namespaced(client.clone(), name.namespace())
+    }
 }
 
 async fn read<T: Object>(client: &Client, change: &OperatorChange) -> Result<T, ChangeError> {
-    let (kind, name) = (kind(change), change.object());
-    let object = api::<T>(client, name).get_opt(name.name()).await;
+    let (kind, name) = (kind(change), name(change));
+    let object = T::api(client, &name).get_opt(name.name()).await;
     let object = object.map_err(|source| failed("read", change, source))?;
-    object.ok_or_else(|| ChangeError::NotFound { kind, name: name.clone() })
+    object.ok_or(ChangeError::NotFound { kind, name })
 }
 
 fn failed(step: &'static str, change: &OperatorChange, source: kube::Error) -> ChangeError {
-    ChangeError::Api { step, kind: kind(change), name: change.object().clone(), source: Box::new(source) }
+    ChangeError::Api { step, kind: kind(change), name: name(change), source: Box::new(source) }
 }
 
 /// Indexes of the pool and of its member.

@@ -71,7 +71,10 @@ fn header_values_are_never_shown() {
 #[test]
 fn node_has_labels_and_internal_addresses() {
     let raw = raw(json!({
-        "metadata": {"name": "node-a", "labels": {"role": "lb"}},
+        "metadata": {
+            "name": "node-a", "labels": {"role": "lb"}, "annotations": {"other": "x", "maglev.vpp.io/drain": "10m"},
+        },
+        "spec": {"unschedulable": true},
         "status": {"addresses": [
             {"type": "Hostname", "address": "node-a"}, {"type": "InternalIP", "address": "10.0.0.1"},
             {"type": "InternalIP", "address": "2001:db8::1"}, {"type": "InternalIP", "address": "odd"},
@@ -81,4 +84,8 @@ fn node_has_labels_and_internal_addresses() {
     assert_eq!((node.name.as_str(), node.labels["role"].as_str()), ("node-a", "lb"));
     let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.0.0.1", "2001:db8::1"]);
+    assert_eq!((node.drain.as_deref(), node.unschedulable), (Some("10m"), true));
+    let raw = self::raw(json!({"metadata": {"name": "node-a", "annotations": {"other": "x"}}, "spec": {}}));
+    let Object::Node(node) = raw.object(Kind::Node) else { panic!("it is a Node") };
+    assert_eq!((node.drain, node.unschedulable), (None, false));
 }

@@ -119,3 +119,45 @@ fn enabled_backend_is_pending_until_probed() {
         assert_eq!(change.pending(&view, 1), pending, "{state}");
     }
 }
+
+#[test]
+fn drain_of_a_node_concerns_all_its_addresses() {
+    let at = |name_text: &str, last| Arc::new(Backend { name: Name::from(name_text), ..(*backend("x", last)).clone() });
+    let (four, six, other) = (at("node:a", 1), at("node:a:ipv6", 2), at("node:b", 3));
+    let mut view = view(&[
+        &frontend("four", &[("primary", &[&four])]),
+        &frontend("sixth", &[("primary", &[&six])]),
+        &frontend("shared", &[("primary", &[&four, &other])]),
+    ]);
+    let drain = |node: &str| OperatorChange::Drain { backend: Name::from(node), drain: None };
+    assert_eq!(drain("node:a").unserved_frontends(&view), [name("four"), name("sixth")]);
+    assert_eq!(drain("node:a").to_string(), "drain of Node a");
+
+    // Without a generation, the states tell.
+    connect(&mut view, 0);
+    let pending = |view: &View| drain("node:a").pending(view, 0);
+    assert_eq!(pending(&view), Some("the agent has not seen the change yet"));
+    for backend in [&four, &six] {
+        let paused = Arc::new(Backend { admin_state: AdminState::Paused, ..(**backend).clone() });
+        view.backends.insert(paused.name.clone(), Arc::clone(&paused));
+        for frontend in view.frontends.clone().values() {
+            let mut frontend = (**frontend).clone();
+            for member in frontend.pools.iter_mut().flat_map(|pool| &mut pool.members) {
+                if member.backend == paused.name {
+                    member.target = MemberTarget::Backend(Arc::clone(&paused));
+                }
+            }
+            view.frontends.insert(frontend.name.clone(), Arc::new(frontend));
+        }
+    }
+    // The other Node of the shared Frontend has its weight.
+    connect(&mut view, 0);
+    assert_eq!(pending(&view), Some("VPP does not have the weights yet"));
+    let shared = view.frontends.get(&name("shared")).map(|frontend| VppVip::from(frontend.vip)).unwrap();
+    let mut vpp = view.vpp.clone().unwrap();
+    let state = VipState { servers: Arc::new([(four.address, 0), (other.address, 10)].into()), ..VipState::default() };
+    vpp.vips.insert(shared, state);
+    view.vpp = Some(vpp);
+    assert_eq!(pending(&view), None);
+    assert_eq!(drain("node:unused").pending(&view, 0), None, "no pool uses the Node");
+}

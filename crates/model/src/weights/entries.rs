@@ -73,6 +73,7 @@ mod tests {
             revision,
             address: address(last),
             admin_state,
+            pause_cause: None,
             drain: DrainConf::default(),
             check: Check::None,
         };

@@ -66,6 +66,7 @@ impl Resolver {
             revision: backend.observed.unwrap_or_default().into(),
             address: read_address(&backend.address, "address")?,
             admin_state,
+            pause_cause: Some(backend.pause_cause).filter(|cause| !cause.is_empty()).map(Arc::from),
             drain: read_drain_conf(backend.drain)?,
             check,
         });
@@ -121,7 +122,7 @@ impl Resolver {
 }
 
 impl From<&Backend> for proto::Backend {
-    fn from(Backend { name, revision, address, admin_state, drain, check }: &Backend) -> Self {
+    fn from(Backend { name, revision, address, admin_state, pause_cause, drain, check }: &Backend) -> Self {
         Self {
             name: name.to_string(),
             observed: Some(revision.into()),
@@ -129,6 +130,7 @@ impl From<&Backend> for proto::Backend {
             admin_state: proto::AdminState::from(*admin_state).into(),
             drain: drain_conf(*drain),
             origin: text(Origin::parse(name)),
+            pause_cause: text(pause_cause.as_ref()),
             check: match check {
                 Check::None => None,
                 Check::Probe(check) => Some(wire::Check::HealthCheck(check.name.to_string())),

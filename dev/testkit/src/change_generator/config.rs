@@ -134,6 +134,7 @@ impl ChangeGenerator {
             revision: self.revision(),
             address: self.address(),
             admin_state: [Enabled, Paused, Disabled][self.rng.usize(..3)],
+            pause_cause: self.some(Self::text).filter(|cause| !cause.is_empty()),
             drain: self.drain_conf(),
             check,
         })

@@ -166,6 +166,11 @@ async fn frontends_of_long_names_and_many_ports_are_valid() {
     scene.create("many", &json!({ "ports": ports })).await;
     scene.until_state("many", "203.0.117.2 Accepted").await;
     assert_eq!(scene.frontends().await.len(), 65);
+    // Another Service whose name differs only in the part that is shortened away.
+    let name = format!("{}-c", "a".repeat(61));
+    scene.create(&name, &json!({"ports": [{"name": "http", "port": 65535}]})).await;
+    scene.until_state(&name, "203.0.117.3 Accepted").await;
+    assert_eq!(scene.frontends().await.len(), 66);
     scene.end().await;
 }
 

@@ -70,3 +70,24 @@ async fn services_of_other_implementations_are_untouched() {
     assert_eq!(scene.frontends().await, ["taken-80-tcp 203.0.119.1", "web-80-tcp 203.0.119.2 Nodes Cluster"]);
     scene.end().await;
 }
+
+#[tokio::test]
+async fn class_of_a_service_cannot_change() {
+    let scene = Scene::start("svc-class", &["203.0.126.0/29"]).await;
+    scene.create("web", &json!({})).await;
+    scene.until_state("web", "203.0.126.1 Accepted").await;
+    scene.create("other", &json!({"loadBalancerClass": "example.com/other"})).await;
+    let before = [scene.get("svc/web").await, scene.get("svc/other").await];
+    for (service, class) in [("web", "example.com/other"), ("other", "maglev.vpp.io/vpp")] {
+        let patch = json!({"spec": {"loadBalancerClass": class}}).to_string();
+        let args = ["patch", "svc", service, "-n", &scene.namespace, "--type=merge", "-p", &patch];
+        let output = scene.cluster.kubectl_with(&args, "").await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains("spec.loadBalancerClass"), "{errors}");
+    }
+    // A later Service shows that the controller has seen everything.
+    scene.create("later", &json!({})).await;
+    scene.until_state("later", "203.0.126.2 Accepted").await;
+    assert_eq!([scene.get("svc/web").await, scene.get("svc/other").await], before);
+    scene.end().await;
+}

@@ -130,7 +130,7 @@ impl Scene {
 
     pub fn node(&mut self, node: &str, labels: &[(&str, &str)]) {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let object = NodeObject { name: node.to_owned(), labels, addresses: Vec::new() };
+        let object = NodeObject { name: node.to_owned(), labels, ..NodeObject::default() };
         let node_object = ObservedNode { object, uid: format!("uid-{node}").into(), not_ready_since: None };
         self.nodes.insert(Name::cluster(node), node_object);
     }
@@ -139,6 +139,13 @@ impl Scene {
     pub fn node_address(&mut self, node: &str, address: &str) {
         let node = self.nodes.get_mut(&Name::cluster(node)).expect("the Node exists");
         node.object.addresses = vec![address.parse().unwrap()];
+        self.publish_nodes();
+    }
+
+    /// Sets the annotation that drains a Node, and publishes all Nodes.
+    pub fn drain_node(&mut self, node: &str, value: Option<&str>) {
+        let node = self.nodes.get_mut(&Name::cluster(node)).expect("the Node exists");
+        node.object.drain = value.map(str::to_owned);
         self.publish_nodes();
     }
 

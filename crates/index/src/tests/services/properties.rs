@@ -7,13 +7,13 @@ use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
 use super::{
-    super::fixture::{IndexFixture, frontend, name, tcp, vip, with},
+    super::fixture::{IndexFixture, frontend, lb_config, name, tcp, vip, with},
     DRAINING, NOT_READY, READY, broken, port, slice, worker, workers,
 };
-use crate::{AddressType, EndpointSliceObject, Object};
+use crate::{AddressType, EndpointSliceObject, NodeObject, Object};
 use maglev_model::{
     Name,
-    config::{Backend, Check, Kind, Member, MemberTarget, Standing},
+    config::{AdminState, Backend, Check, Kind, Member, MemberTarget, Standing},
     problem::Problem,
     vip::Family,
 };
@@ -77,8 +77,10 @@ fn any_frontend() -> impl Strategy<Value = Object> {
 
 fn any_worker() -> impl Strategy<Value = Object> {
     let addresses = select(vec![vec![], vec!["192.0.2.1"], vec!["192.0.2.2", "2001:db8:2::2"], vec!["2001:db8:3::3"]]);
-    (select(vec!["w1", "w2", "w3"]), addresses, any::<bool>()).prop_map(|(node, addresses, is_excluded)| {
-        let mut node = worker(node, &addresses);
+    let drain = select(vec![None, None, Some("true"), Some("10m Flush"), Some("odd"), Some("false")]);
+    let fields = (select(vec!["w1", "w2", "w3"]), addresses, any::<bool>(), drain, any::<bool>());
+    fields.prop_map(|(node, addresses, is_excluded, drain, unschedulable)| {
+        let mut node = NodeObject { drain: drain.map(str::to_owned), unschedulable, ..worker(node, &addresses) };
         if is_excluded {
             node.labels.insert("node.kubernetes.io/exclude-from-external-load-balancers".into(), "true".into());
         }
@@ -102,12 +104,16 @@ fn any_step() -> impl Strategy<Value = Step> {
         (Kind::Node, "w1"),
         (Kind::Node, "w2"),
         (Kind::HealthCheck, "shop/c"),
+        (Kind::LoadBalancerConfig, "l"),
     ]);
+    let settings = select(vec![json!({}), json!({"drainOn": ["Unschedulable"]})]);
+    let settings = settings.prop_map(|services| lb_config("l", 1, &json!({ "services": services })));
     prop_oneof![
         6 => any_slice().prop_map(|slice| Step::Apply(Object::EndpointSlice(slice))),
         3 => any_frontend().prop_map(Step::Apply),
         2 => any_worker().prop_map(Step::Apply),
         1 => Just(Step::Apply(tcp("shop/c"))),
+        1 => settings.prop_map(Step::Apply),
         1 => deleted.prop_map(|(kind, object)| Step::Delete(kind, name(object))),
         2 => select(SLICES.to_vec()).prop_map(|slice| Step::Delete(Kind::EndpointSlice, name(&format!("shop/{slice}")))),
         1 => prop::collection::vec(any_slice(), 0..4).prop_map(Step::List),
@@ -152,6 +158,13 @@ fn contents(fixture: &IndexFixture) -> impl PartialEq + std::fmt::Debug + use<> 
 fn all_members(fixture: &IndexFixture) -> Vec<Member> {
     let frontends = fixture.config().frontends;
     frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| pool.members.clone()).collect()
+}
+
+/// The Backends that are paused.
+fn paused(fixture: &IndexFixture) -> BTreeSet<Name> {
+    let config = fixture.config();
+    let is_paused = |backend: &Backend| backend.admin_state == AdminState::Paused;
+    config.backends.iter().filter(|(_, backend)| is_paused(backend)).map(|(name, _)| name.clone()).collect()
 }
 
 /// Derived Backends are those that the members name, or have the address of one that precedes them.
@@ -243,5 +256,33 @@ proptest! {
                 prop_assert!(*now > 0 || !is_known, "{} had {} and has {}", server, weight, now);
             }
         }
+    }
+
+    /// The drain of a Node pauses its servers and changes nothing else; its end restores everything.
+    #[test]
+    fn drain_of_a_node_only_pauses_its_servers(
+        slices in prop::collection::vec(any_slice(), 1..4),
+        frontends in prop::collection::vec(any_frontend(), 1..3),
+    ) {
+        let mut fixture = IndexFixture::new(workers().into_iter().chain(frontends).collect());
+        slices.into_iter().for_each(|slice| drop(fixture.apply(Object::EndpointSlice(slice))));
+        let before = contents(&fixture);
+        let weights = |fixture: &IndexFixture| -> Vec<_> {
+            all_members(fixture).into_iter().map(|member| (member.backend, member.weight)).collect()
+        };
+        let (old, paused_before) = (weights(&fixture), paused(&fixture));
+        let drained = NodeObject { drain: Some("true".to_owned()), ..worker("w1", &["192.0.2.1"]) };
+        fixture.apply(Object::Node(drained));
+        prop_assert_eq!(weights(&fixture), old);
+        let config = fixture.config();
+        let node = config.backends.keys().filter(|name| name.as_str().starts_with("node:w1")).cloned();
+        let mut expected: BTreeSet<Name> = paused_before;
+        expected.extend(node);
+        let now = paused(&fixture);
+        let is_endpoint = |name: &Name| name.name().contains('@');
+        prop_assert!(expected.is_subset(&now));
+        prop_assert!(now.difference(&expected).all(is_endpoint), "{:?}", now);
+        fixture.apply(Object::Node(worker("w1", &["192.0.2.1"])));
+        prop_assert_eq!(contents(&fixture), before);
     }
 }

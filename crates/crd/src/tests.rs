@@ -48,7 +48,7 @@ fn check_any(object: &Value, old: Option<&Value>) -> Result<(), Rejection> {
     }
 }
 
-/// All objects of `examples/`, with the names of their files.
+/// All objects of this API group in `examples/`, with the names of their files.
 fn examples() -> Vec<(String, Value)> {
     let mut objects = Vec::new();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
@@ -58,7 +58,8 @@ fn examples() -> Vec<(String, Value)> {
         }
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
         let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&path).unwrap()).unwrap();
-        objects.extend(documents.into_iter().map(|object| (file.clone(), object)));
+        let resources = documents.into_iter().filter(|object| object["apiVersion"] == "maglev.vpp.io/v1alpha1");
+        objects.extend(resources.map(|object| (file.clone(), object)));
     }
     objects
 }

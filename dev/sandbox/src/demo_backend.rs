@@ -9,12 +9,14 @@
 //!                                          DemoBackends::set_mode ┘
 //! ```
 //!
-//! With packets ([`crate::packets`]), each backend also listens on the VIPs, in a network namespace of its own.
+//! With packets ([`crate::packets`]), each backend also listens on the VIPs, in a network namespace of its own. The demo's
+//! pods have the same server ([`PodArgs`]).
 
 mod control;
 mod echo;
 mod flap;
 mod place;
+mod pod;
 mod response;
 mod server;
 mod vip_servers;
@@ -38,6 +40,7 @@ use server::{Server, Service};
 
 pub use control::BackendArgs;
 pub use flap::Flap;
+pub use pod::PodArgs;
 pub use response::BACKEND_HEADER;
 pub(crate) use vip_servers::VipServers;
 
@@ -119,6 +122,11 @@ pub enum DemoBackendError {
     },
     #[error("{0}")]
     Refused(String),
+    #[error("cannot listen for signals")]
+    Signals {
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl DemoBackendError {
@@ -131,6 +139,7 @@ impl DemoBackendError {
             Self::Lost { .. } => "ConnectionLost",
             Self::Unknown { .. } => "UnknownBackend",
             Self::Refused(_) => "Refused",
+            Self::Signals { .. } => "SignalsFailed",
         }
     }
 }

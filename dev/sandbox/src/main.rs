@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use maglev_sandbox::demo_backend::BackendArgs;
+use maglev_sandbox::demo_backend::{BackendArgs, PodArgs};
 use maglev_sandbox::load::{self, LoadArgs};
 use maglev_sandbox::up::{self, UpArgs};
 use maglev_sandbox::vpp_command::{self, VppArgs};
@@ -28,6 +28,7 @@ enum Command {
     /// Show or change the behaviour of a sandbox's backends
     Backend(BackendArgs),
     Load(LoadArgs),
+    Pod(PodArgs),
 }
 
 #[tokio::main]
@@ -47,6 +48,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Up(args) => Ok(up::run(args).await?),
         Command::Vpp(args) => Ok(vpp_command::run(args).await?),
         Command::Load(args) => Ok(load::run(args).await?),
+        Command::Pod(args) => Ok(args.run().await?),
         Command::Backend(args) => Ok(writeln!(std::io::stdout(), "{}", args.run().await?)?),
     }
 }

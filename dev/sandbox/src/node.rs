@@ -15,7 +15,8 @@
 //! |---|---|
 //! | images | the last component of `command[0]` is the name of a binary in one directory |
 //! | mounts | paths under a mount are rewritten in args and env |
-//! | pod network | a loopback address per pod; the node's address with hostNetwork |
+//! | pod network | a loopback address per pod; the node's address with hostNetwork; [a network namespace](NodeOptions::network) |
+//! | kube-proxy | its health server; the translation of packets is that of [`PodNetwork`] |
 //! | in-cluster credentials | a kubeconfig with the pod's token, in `KUBECONFIG` |
 //! | exec, attach, sidecars, exec and gRPC probes, hooks, resource limits | not supported |
 
@@ -37,6 +38,7 @@ mod registration;
 mod registry;
 mod restart_delay;
 mod server;
+mod service_proxy_health;
 mod status;
 mod status_patch;
 mod supervision;
@@ -55,14 +57,16 @@ pub use context::Timings;
 use super::{
     SandboxError,
     control_plane::{ControlPlane, IssuedCertificate, Subject},
+    packets::PodNetwork,
     processes::Processes,
 };
-use addresses::PodAddresses;
+use addresses::{PodAddresses, PodNamespaces};
 use context::Context;
 use pods::Pods;
 use registration::Registration;
 use registry::Registry;
 use server::Server;
+use service_proxy_health::ServiceProxyHealth;
 
 #[derive(Clone)]
 pub struct NodeOptions {
@@ -88,6 +92,9 @@ pub struct NodeOptions {
     pub api_server_certificate_pem: String,
     pub processes: Processes,
     pub timings: Timings,
+    /// If given, pods have a network namespace and an address of 10.244.N.0/24 in it, unless they use the host's network or
+    /// have a token: the API server listens on a loopback address of the host only.
+    pub network: Option<Arc<PodNetwork>>,
 }
 
 impl NodeOptions {
@@ -121,12 +128,14 @@ impl NodeOptions {
                 .map_err(SandboxError::file("read", certificate))?,
             processes: processes.clone(),
             timings: Timings::default(),
+            network: None,
         })
     }
 
     fn context(self) -> Context {
         Context {
-            addresses: PodAddresses::for_node(self.address),
+            addresses: PodAddresses::for_node([127, 1], self.address),
+            namespaces: self.network.map(|network| PodNamespaces::for_node(network, self.address)),
             registry: Registry::default(),
             name: self.name,
             address: self.address,
@@ -161,6 +170,7 @@ impl Node {
         }
         let server = Server::bind(&options).await?;
         let endpoint = server.address()?;
+        let health = ServiceProxyHealth::bind(options.address).await?;
         let context = Arc::new(options.context());
         let action = || format!("register node {}", context.name);
         let version = context.client.apiserver_version().await.map_err(SandboxError::api(action()))?;
@@ -169,6 +179,7 @@ impl Node {
         let this = Self { name: context.name.clone(), endpoint, tasks: TaskTracker::new() };
         this.tasks.spawn(registration.run(shutdown.clone()));
         this.tasks.spawn(server.run(Arc::clone(&context), shutdown.clone()));
+        this.tasks.spawn(health.run(shutdown.clone()));
         this.tasks.spawn(Pods::new(context).run(shutdown));
         this.tasks.close();
         Ok(this)

@@ -9,7 +9,8 @@
 //!            └──────────────────────────── direct return ◀───────────────────────── tun0 ◀──────────────┘
 //! ```
 //!
-//! A real VPP has a namespace, too, with a tun device for its packets in place of the socket (`real_node`).
+//! A real VPP has a namespace, too, with a tun device for its packets in place of the socket (`real_node`). Nodes take packets
+//! out of tunnels as backends do, and pass them to their pods (`pod_network`).
 //!
 //! All packets between namespaces pass through this process: there is no link between a namespace and the host, and the
 //! host's routes, forwarding and firewall are not touched.
@@ -22,10 +23,14 @@ mod frame;
 mod header;
 mod namespace;
 mod node_tunnels;
+mod pod_network;
 mod real_node;
 mod requirements;
 mod router;
 mod routes;
+mod service_proxy;
+mod service_rules;
+mod translation;
 
 use std::{
     collections::HashMap,
@@ -48,6 +53,7 @@ use router::{BackendPort, Backends, ClientPort, NodeLink, PacketCounters, QUEUE,
 use routes::RouteTable;
 
 pub use namespace::{Namespace, remove_earlier};
+pub use pod_network::{PodLink, PodNetwork};
 pub use requirements::missing;
 pub use router::PacketCounts;
 
@@ -127,11 +133,14 @@ pub struct PacketsOptions {
     pub vpps: Vec<VppPort>,
     /// Time after which the backends remove a VIP that no VPP has any more. A restarted VPP has no VIPs for some seconds.
     pub withdraw_after: Duration,
+    /// Names and addresses of the nodes whose pods have a network.
+    pub nodes: Vec<(String, Ipv4Addr)>,
 }
 
 impl PacketsOptions {
+    /// Options without nodes that have pods.
     pub fn new(vpps: Vec<VppPort>) -> Self {
-        Self { vpps, withdraw_after: Duration::from_secs(10) }
+        Self { vpps, withdraw_after: Duration::from_secs(10), nodes: Vec::new() }
     }
 }
 
@@ -142,6 +151,7 @@ pub struct Network {
     backends: Vec<AsyncDevice>,
     nodes: Vec<AsyncDevice>,
     namespaces: Namespaces,
+    dir: PathBuf,
 }
 
 impl Network {
@@ -166,7 +176,7 @@ impl Network {
         for namespace in namespaces.nodes() {
             nodes.push(open_device(namespace).await?);
         }
-        Ok(Self { client: Arc::new(client), backends, nodes, namespaces })
+        Ok(Self { client: Arc::new(client), backends, nodes, namespaces, dir: dir.to_owned() })
     }
 
     /// The namespace of the clients.
@@ -210,6 +220,7 @@ pub struct Packets {
     /// Removed when dropped.
     namespaces: Option<Namespaces>,
     backends: Arc<Backends>,
+    pods: Arc<PodNetwork>,
     counters: Arc<PacketCounters>,
     table: Arc<RouteTable>,
     shutdown: CancellationToken,
@@ -219,12 +230,19 @@ pub struct Packets {
 impl Packets {
     /// Starts to move packets. `backends` are those of [`Network::create`], in the same order.
     pub fn start(network: Network, options: &PacketsOptions, backends: &DemoBackends) -> Self {
-        let Network { client, backends: devices, nodes, namespaces } = network;
+        let Network { client, backends: devices, nodes, namespaces, dir } = network;
         let (counters, shutdown, tasks) = (Arc::default(), CancellationToken::new(), TaskTracker::new());
         let table = Arc::new(RouteTable::new(options.vpps.len()));
-        let (namespaces, ports) = (Some(namespaces), Arc::default());
-        let mut packets = Self { namespaces, backends: ports, counters, table: Arc::clone(&table), shutdown, tasks };
-        packets.backends = packets.start_backends(&client, devices, backends);
+        let answers = NodeAnswers::open().map(Arc::new).inspect_err(log_no_tunnels).ok();
+        let pods = PodNetwork::new(dir, Arc::clone(&client), answers.clone(), shutdown.clone(), tasks.clone());
+        let (namespaces, pods, ports) = (Some(namespaces), Arc::new(pods), Arc::default());
+        let table_of_router = Arc::clone(&table);
+        let mut packets = Self { namespaces, backends: ports, pods, counters, table: table_of_router, shutdown, tasks };
+        let mut ports = packets.start_backends(&client, devices, backends, answers.as_ref());
+        ports.extend(options.nodes.iter().map(|(name, address)| {
+            (IpAddr::V4(*address), Arc::new(BackendPort::node(name, Arc::clone(&packets.pods))))
+        }));
+        packets.backends = Arc::new(ports);
         let queues = packets.start_links(&options.vpps, nodes);
         let (routes_rx, counters) = (table.subscribe(), Arc::clone(&packets.counters));
         if let Ok(tunnels) = NodeTunnels::open().inspect_err(log_no_tunnels) {
@@ -261,18 +279,18 @@ impl Packets {
         client: &Arc<AsyncDevice>,
         devices: Vec<AsyncDevice>,
         backends: &DemoBackends,
-    ) -> Arc<Backends> {
+        nodes: Option<&Arc<NodeAnswers>>,
+    ) -> Backends {
         let mut ports = HashMap::new();
-        let nodes = NodeAnswers::open().map(Arc::new).inspect_err(log_no_tunnels).ok();
         for (index, (device, (_, address, _))) in devices.into_iter().zip(backends.list()).enumerate() {
             let port = Arc::new(BackendPort::new(device));
             ports.insert(address.ip(), Arc::clone(&port));
             ports.insert(IpAddr::V4(backend_ipv4(index)), Arc::clone(&port));
             ports.insert(IpAddr::V6(backend_ipv6(index)), Arc::clone(&port));
-            let answers = port.run(Arc::clone(client), nodes.clone());
+            let answers = port.run(Arc::clone(client), nodes.cloned());
             self.spawn(async move { log_end(answers.await) });
         }
-        Arc::new(ports)
+        ports
     }
 
     /// Starts the connections to the VPPs. Returns their queues.
@@ -302,6 +320,11 @@ impl Packets {
         if let Some(port) = self.backends.get(&backend_ipv6(index).into()) {
             port.limit(largest);
         }
+    }
+
+    /// The network of the pods.
+    pub fn pods(&self) -> &Arc<PodNetwork> {
+        &self.pods
     }
 
     pub fn counts(&self) -> PacketCounts {

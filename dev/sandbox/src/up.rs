@@ -14,6 +14,7 @@ mod release;
 mod vpp;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,6 +29,7 @@ use super::processes::Processes;
 use super::real_vpp::VppProgram;
 use directory::Directory;
 use nodes::{NodeSpec, Nodes};
+use release::DemoService;
 use vpp::{NodeVpp, RunningVpp, Vpps};
 
 /// Time limit for the backends to close their connections.
@@ -76,6 +78,10 @@ pub struct UpArgs {
     /// Forward packets from clients through the VPPs to the backends, in network namespaces; requires root
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub packets: PacketsMode,
+
+    /// Run no pods behind a Service of type LoadBalancer
+    #[arg(long)]
+    pub no_service: bool,
 
     /// Seed of the random choices of --flap
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "flap")]
@@ -169,10 +175,17 @@ impl Sandbox {
         output::print("starting etcd, API server, controller manager and scheduler…");
         let options = Options::new(assets).with_controllers();
         let plane = ControlPlane::start(directory.path(), &processes, options).await?;
-        let nodes = Nodes::start(&directory, &specs, &binaries, &plane, &processes).await?;
-        let dashboard = release::install(&directory, &checkout, &plane, &processes, specs.len()).await?;
+        let pods = packets.as_ref().map(|packets| Arc::clone(packets.pods()));
+        if let Some(pods) = &pods {
+            pods.follow_services(&plane.client().await?);
+        }
+        let nodes = Nodes::start(&directory, &specs, &binaries, &plane, &processes, pods.as_ref()).await?;
+        let service = DemoService::choose(args.no_service, packets.is_some());
+        let tools = release::Tools { directory: &directory, checkout: &checkout, plane: &plane, processes: &processes };
+        let dashboard = release::install(&tools, specs.len(), service).await?;
         directory.set_ready()?;
-        output::print(&output::summary(&directory, &specs, &backends, &plane, &dashboard, packets.is_some()));
+        let tour = output::Tour { has_packets: packets.is_some(), service };
+        output::print(&output::summary(&directory, &specs, &backends, &plane, &dashboard, &tour));
         let shutdown = guard.disarm();
         Ok(Self { directory, shutdown, backends, packets, vpps: running, nodes, plane })
     }

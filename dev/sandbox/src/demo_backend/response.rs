@@ -18,21 +18,32 @@ const STREAM_INTERVAL: Duration = Duration::from_secs(1);
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// The ends of a connection to a VIP.
+/// The ends of a connection to a VIP or to a pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Peers {
     client: SocketAddr,
-    vip: SocketAddr,
+    local: SocketAddr,
+    /// The name of the local end: `vip` or `pod`.
+    kind: &'static str,
 }
 
 impl Peers {
-    /// `None` if the connection is closed already.
-    pub fn new(stream: &TcpStream) -> Option<Self> {
-        Some(Self { client: stream.peer_addr().ok()?, vip: stream.local_addr().ok()? })
+    /// The ends of a connection to a VIP; `None` if it is closed already.
+    pub fn of_vip(stream: &TcpStream) -> Option<Self> {
+        Self::new(stream, "vip")
+    }
+
+    /// The ends of a connection to a pod; `None` if it is closed already.
+    pub fn of_pod(stream: &TcpStream) -> Option<Self> {
+        Self::new(stream, "pod")
+    }
+
+    fn new(stream: &TcpStream, kind: &'static str) -> Option<Self> {
+        Some(Self { client: stream.peer_addr().ok()?, local: stream.local_addr().ok()?, kind })
     }
 }
 
-/// The response of the backend in its current mode. A response to a client of a VIP names both, and is not counted.
+/// The response of the backend in its current mode. A response to a client of a VIP or pod names both, and is not counted.
 pub async fn respond(
     backend: &DemoBackend,
     request: &Request<Incoming>,
@@ -68,11 +79,11 @@ pub async fn respond(
     Ok(response)
 }
 
-/// The backend's name and, for a VIP, the connection's ends.
+/// The backend's name and, for a VIP or pod, the connection's ends.
 fn greeting(backend: &DemoBackend, peers: Option<Peers>) -> String {
     match peers {
         None => format!("{}\n", backend.name),
-        Some(Peers { client, vip }) => format!("{} client={client} vip={vip}\n", backend.name),
+        Some(Peers { client, local, kind }) => format!("{} client={client} {kind}={local}\n", backend.name),
     }
 }
 

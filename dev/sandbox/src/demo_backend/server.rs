@@ -106,7 +106,7 @@ fn serve_connection(
     if service == Service::Echo {
         return echo_stream(backend, stream).boxed();
     }
-    let peers = place.namespace.as_ref().and_then(|_| Peers::new(&stream));
+    let peers = place.namespace.as_ref().and_then(|_| Peers::of_vip(&stream));
     async move {
         let service = service_fn(|request| {
             let backend = Arc::clone(&backend);

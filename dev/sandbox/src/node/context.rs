@@ -2,7 +2,10 @@
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
-use super::{addresses::PodAddresses, registry::Registry};
+use super::{
+    addresses::{PodAddresses, PodNamespaces},
+    registry::Registry,
+};
 use crate::processes::Processes;
 
 pub struct Context {
@@ -19,6 +22,8 @@ pub struct Context {
     pub processes: Processes,
     pub timings: Timings,
     pub addresses: PodAddresses,
+    /// `None` if no pod has a network namespace.
+    pub namespaces: Option<PodNamespaces>,
     pub registry: Registry,
 }
 

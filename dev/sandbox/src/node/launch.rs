@@ -52,7 +52,12 @@ impl Prepared {
     /// The process, with the pipe `log` as its output.
     pub fn launch(&self, pod: &RunningPod, container: &str, log: &Path) -> Launch {
         let name = format!("{}/{}/{container}", pod.namespace(), pod.name());
-        let mut launch = Launch::new(name, &self.binary, log).args(&self.args).clear_env().dir(pod.dir());
+        let launch = match &pod.namespace {
+            None => Launch::new(name, &self.binary, log),
+            // Replaces itself by the binary.
+            Some(namespace) => Launch::new(name, "ip", log).args(["netns", "exec", namespace.name()]).arg(&self.binary),
+        };
+        let mut launch = launch.args(&self.args).clear_env().dir(pod.dir());
         for (name, value) in &self.env {
             launch = launch.env(name, value);
         }
@@ -104,7 +109,9 @@ fn probers(pod: &RunningPod, spec: &Container) -> Result<Vec<Prober>, ConfigErro
         (Purpose::Liveness, &spec.liveness_probe),
     ];
     let probes = all.into_iter().filter_map(|(purpose, probe)| Some((purpose, probe.as_ref()?)));
-    probes.map(|(purpose, probe)| Prober::new(purpose, probe, spec, pod.ip_addr())).collect()
+    let prober =
+        |(purpose, probe)| Ok(Prober::new(purpose, probe, spec, pod.ip_addr())?.in_namespace(pod.namespace.clone()));
+    probes.map(prober).collect()
 }
 
 #[cfg(test)]

@@ -14,12 +14,15 @@ use k8s_openapi::{
 use kube::{Api, Resource, ResourceExt};
 
 use super::{config_error::ConfigError, context::Context};
+use crate::packets::Namespace;
 
 /// A pod as first received (its spec hardly changes), with the IP address that the node allocated.
 pub struct RunningPod {
     pub node: Arc<Context>,
     pub object: Arc<Pod>,
     pub ip: Ipv4Addr,
+    /// The network namespace with the address; `None` for the host's.
+    pub namespace: Option<Namespace>,
 }
 
 impl RunningPod {

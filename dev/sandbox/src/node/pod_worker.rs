@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    addresses::PodNamespaces,
     container::{ContainerRun, Slot, StopRx, next_stop, waiting},
     context::Context,
     mount_events::MountEvents,
@@ -28,6 +29,7 @@ use super::{
     status_patch::StatusPatch,
     volumes,
 };
+use crate::packets::Namespace;
 
 /// Grace period of a pod whose object was deleted (`kubectl delete --force`).
 const DELETED_GRACE: Duration = Duration::from_secs(2);
@@ -67,27 +69,45 @@ impl PodWorker {
     }
 
     async fn run_pod(&mut self, shutdown: &CancellationToken) {
-        let host_network = self.object.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
-        let Some(ip) = (if host_network { Some(self.node.address) } else { self.pod_address() }) else {
-            tracing::error!(pod = self.object.name_any(), "no free pod address on the node, so the pod stays pending");
-            return;
-        };
-        let pod = Arc::new(RunningPod { node: Arc::clone(&self.node), object: Arc::clone(&self.object), ip });
-        let containers = first_statuses(&pod);
-        let logs = containers.init.iter().chain(&containers.main);
-        let logs = logs.map(|status| (status.name.clone(), Arc::default())).collect();
-        let entry = Arc::new(RegisteredPod { uid: pod.uid(), ip, logs });
-        self.node.registry.insert(&pod.namespace(), &pod.name(), Arc::clone(&entry));
-        self.supervise(&pod, entry, containers, shutdown).await;
-        if !host_network {
-            self.node.addresses.release(ip);
+        let node = Arc::clone(&self.node);
+        match place(&self.object, node.namespaces.as_ref()) {
+            Place::Host => self.run_at(node.address, None, shutdown).await,
+            Place::Loopback => match node.addresses.take(self.address_before()) {
+                Some(ip) => {
+                    self.run_at(ip, None, shutdown).await;
+                    node.addresses.release(ip);
+                }
+                None => self.log_pending("no free pod address on the node"),
+            },
+            Place::Namespace(namespaces) => match namespaces.attach(self.address_before()).await {
+                Ok(Some((ip, link))) => {
+                    self.run_at(ip, Some(link.namespace().clone()), shutdown).await;
+                    namespaces.detach(ip, link).await;
+                }
+                Ok(None) => self.log_pending("no free pod address on the node"),
+                Err(error) => self.log_pending(&maglev_net::error_chain(&error)),
+            },
         }
     }
 
-    /// Allocates an address, if possible the one in the pod's status.
-    fn pod_address(&self) -> Option<Ipv4Addr> {
-        let before = self.object.status.as_ref().and_then(|status| status.pod_ip.as_ref());
-        self.node.addresses.take(before.and_then(|ip| ip.parse().ok()))
+    fn log_pending(&self, reason: &str) {
+        tracing::error!(pod = self.object.name_any(), reason, "the pod stays pending");
+    }
+
+    async fn run_at(&mut self, ip: Ipv4Addr, namespace: Option<Namespace>, shutdown: &CancellationToken) {
+        let (node, object) = (Arc::clone(&self.node), Arc::clone(&self.object));
+        let pod = Arc::new(RunningPod { node, object, ip, namespace });
+        let containers = first_statuses(&pod);
+        let logs = containers.init.iter().chain(&containers.main);
+        let logs = logs.map(|status| (status.name.clone(), Arc::default())).collect();
+        let entry = Arc::new(RegisteredPod { uid: pod.uid(), ip, namespace: pod.namespace.clone(), logs });
+        self.node.registry.insert(&pod.namespace(), &pod.name(), Arc::clone(&entry));
+        self.supervise(&pod, entry, containers, shutdown).await;
+    }
+
+    /// The address in the pod's status, which it gets again if possible.
+    fn address_before(&self) -> Option<Ipv4Addr> {
+        self.object.status.as_ref().and_then(|status| status.pod_ip.as_ref()?.parse().ok())
     }
 
     /// Runs the containers, publishes their status and forwards stop requests.
@@ -164,6 +184,26 @@ impl PodWorker {
             }
             _ => {}
         }
+    }
+}
+
+/// The network of a pod.
+enum Place<'a> {
+    /// `hostNetwork`.
+    Host,
+    /// A loopback address.
+    Loopback,
+    /// A network namespace.
+    Namespace(&'a PodNamespaces),
+}
+
+/// A pod with a token stays in the host's namespace, where it can reach the API server.
+fn place<'a>(pod: &Pod, namespaces: Option<&'a PodNamespaces>) -> Place<'a> {
+    let Some(spec) = pod.spec.as_ref() else { return Place::Loopback };
+    match namespaces.filter(|_| spec.automount_service_account_token == Some(false)) {
+        _ if spec.host_network == Some(true) => Place::Host,
+        Some(namespaces) => Place::Namespace(namespaces),
+        None => Place::Loopback,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Startup, readiness and liveness probes of a container.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use k8s_openapi::{
 use tokio::{net::TcpStream, sync::mpsc};
 
 use super::config_error::ConfigError;
+use crate::packets::Namespace;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -69,6 +71,7 @@ enum Check {
 pub struct Prober {
     purpose: Purpose,
     check: Check,
+    namespace: Option<Namespace>,
     initial_delay: Duration,
     period: Duration,
     timeout: Duration,
@@ -88,12 +91,18 @@ impl Prober {
         Ok(Self {
             purpose,
             check: Check::new(probe, container, ip)?,
+            namespace: None,
             initial_delay: seconds(probe.initial_delay_seconds, 0),
             period: seconds(probe.period_seconds, 10).max(Duration::from_secs(1)),
             timeout: seconds(probe.timeout_seconds, 1).max(Duration::from_secs(1)),
             success: probe.success_threshold.unwrap_or(1),
             failure: probe.failure_threshold.unwrap_or(3),
         })
+    }
+
+    /// Probes from inside a network namespace; `None` for the host's.
+    pub fn in_namespace(self, namespace: Option<Namespace>) -> Self {
+        Self { namespace, ..self }
     }
 
     pub fn is(&self, purpose: Purpose) -> bool {
@@ -108,7 +117,7 @@ impl Prober {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let ok = tokio::time::timeout(self.timeout, self.check.run()).await.unwrap_or(false);
+            let ok = tokio::time::timeout(self.timeout, self.check.run(self.namespace.as_ref())).await.unwrap_or(false);
             let Some(healthy) = threshold.record(ok) else { continue };
             if change_tx.send(ProbeChange { purpose: self.purpose, healthy }).await.is_err() {
                 return;
@@ -142,23 +151,32 @@ impl Check {
         Ok(Self::Http { address, path, headers })
     }
 
-    async fn run(&self) -> bool {
+    async fn run(&self, namespace: Option<&Namespace>) -> bool {
         match self {
-            Self::Tcp(address) => TcpStream::connect(address).await.is_ok(),
+            Self::Tcp(address) => connect(namespace, *address).await.is_ok(),
             Self::Http { address, path, headers } => {
-                let status = get(*address, path, headers).await;
+                let status = get(namespace, *address, path, headers).await;
                 status.is_ok_and(|status| status.is_success() || status.is_redirection())
             }
         }
     }
 }
 
+/// Connects from inside a network namespace; `None` for the host's.
+pub async fn connect(namespace: Option<&Namespace>, address: SocketAddr) -> io::Result<TcpStream> {
+    match namespace {
+        None => TcpStream::connect(address).await,
+        Some(namespace) => namespace.connect(address).await,
+    }
+}
+
 async fn get(
+    namespace: Option<&Namespace>,
     address: SocketAddr,
     path: &str,
     headers: &[(String, String)],
 ) -> Result<http::StatusCode, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
+    let stream = connect(namespace, address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::get(path).header("user-agent", "kube-probe/sandbox").header("connection", "close");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -258,8 +276,8 @@ mod tests {
             }
         });
         let check = Check::Http { address, path: "/healthz".into(), headers: Vec::new() };
-        assert!(check.run().await, "200 is a success");
-        assert!(!check.run().await, "503 is a failure");
+        assert!(check.run(None).await, "200 is a success");
+        assert!(!check.run(None).await, "503 is a failure");
         server.await.unwrap();
     }
 

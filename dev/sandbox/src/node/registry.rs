@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::log_file::LogFile;
+use crate::packets::Namespace;
 use parking_lot::{Mutex, MutexGuard};
 
 /// Pods by namespace and name.
@@ -19,6 +20,8 @@ pub struct Registry {
 pub struct RegisteredPod {
     pub uid: String,
     pub ip: Ipv4Addr,
+    /// The network namespace with the address; `None` for the host's.
+    pub namespace: Option<Namespace>,
     pub logs: BTreeMap<String, Arc<ContainerLogs>>,
 }
 

@@ -6,13 +6,18 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
 
 use nix::sched::{CloneFlags, setns};
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    runtime::Handle,
+    sync::oneshot,
+};
 
 use super::PacketsError;
 
@@ -43,6 +48,11 @@ impl Namespace {
     /// The namespace of a node's real VPP in the sandbox in `dir`. No backend has the name of a node.
     pub fn node(dir: &Path, node: &str) -> Self {
         Self { name: format!("{}{node}", prefix(dir)) }
+    }
+
+    /// The namespace of the pod with this address in the sandbox in `dir`.
+    pub fn pod(dir: &Path, address: Ipv4Addr) -> Self {
+        Self { name: format!("{}pod-{address}", prefix(dir)) }
     }
 
     /// The name that `ip netns` shows.
@@ -76,6 +86,16 @@ impl Namespace {
             let _ = result_tx.send(enter_and_run());
         })?;
         result_rx.await.map_err(io::Error::other)?
+    }
+
+    /// Connects from inside the namespace.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered, or the connection is not accepted.
+    pub async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket =
+            self.run(move || if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }).await?;
+        socket.connect(address).await
     }
 
     /// Runs commands of `ip`, one per line, in the namespace.
@@ -138,6 +158,18 @@ impl Namespace {
     fn create(&self) -> Result<(), PacketsError> {
         run_ip(&["netns", "add", &self.name], "")?;
         self.configure("link set lo up\n")
+    }
+
+    /// Creates the namespace after removing one with its name.
+    pub(super) fn create_again(&self) -> Result<(), PacketsError> {
+        if self.exists() {
+            self.delete()?;
+        }
+        self.create()
+    }
+
+    pub(super) fn delete(&self) -> Result<(), PacketsError> {
+        run_ip(&["netns", "delete", &self.name], "")
     }
 }
 

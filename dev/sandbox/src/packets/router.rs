@@ -32,6 +32,7 @@ use tun_rs::AsyncDevice;
 use super::frame::{Frame, FrameCodec};
 use super::header::{Decapsulator, destination, flow_hash};
 use super::node_tunnels::NodeAnswers;
+use super::pod_network::PodNetwork;
 use super::routes::{NoRoute, RouteTable, Routes};
 
 /// Maximum number of packets that wait for one VPP; further ones are dropped.
@@ -132,9 +133,17 @@ impl ClientPort {
     }
 }
 
-/// The tun device of a backend.
+/// The way of a packet after its decapsulation.
+enum Exit {
+    /// The tun device of a backend.
+    Backend(AsyncDevice),
+    /// The Service proxy of the node with this name.
+    Node(Arc<str>, Arc<PodNetwork>),
+}
+
+/// The end of the tunnels to a backend or a node.
 pub struct BackendPort {
-    pub device: AsyncDevice,
+    exit: Exit,
     pub decapsulator: Mutex<Decapsulator>,
     /// Larger packets in tunnels are lost, by their size without the encapsulation.
     largest: AtomicUsize,
@@ -142,7 +151,16 @@ pub struct BackendPort {
 
 impl BackendPort {
     pub fn new(device: AsyncDevice) -> Self {
-        Self { device, decapsulator: Mutex::new(Decapsulator::new()), largest: AtomicUsize::new(usize::MAX) }
+        Self::with_exit(Exit::Backend(device))
+    }
+
+    /// The end of the tunnels to a node.
+    pub fn node(name: &str, network: Arc<PodNetwork>) -> Self {
+        Self::with_exit(Exit::Node(name.into(), network))
+    }
+
+    fn with_exit(exit: Exit) -> Self {
+        Self { exit, decapsulator: Mutex::new(Decapsulator::new()), largest: AtomicUsize::new(usize::MAX) }
     }
 
     /// Loses packets in tunnels of more than `largest` bytes, without the encapsulation.
@@ -161,14 +179,21 @@ impl BackendPort {
 
     /// Passes a packet from a tunnel to the backend. Returns false if the packet was not delivered.
     pub async fn deliver_inner(&self, inner: &[u8]) -> bool {
-        inner.len() <= self.largest.load(Ordering::Relaxed) && self.device.send(inner).await.is_ok()
+        if inner.len() > self.largest.load(Ordering::Relaxed) {
+            return false;
+        }
+        match &self.exit {
+            Exit::Backend(device) => device.send(inner).await.is_ok(),
+            Exit::Node(name, network) => network.deliver(name, inner).await,
+        }
     }
 
-    /// Returns the backend's answers to the client, or to an agent.
+    /// Returns the backend's answers to the client, or to an agent. The answers of pods are returned by their network.
     pub async fn run(self: Arc<Self>, client: Arc<AsyncDevice>, nodes: Option<Arc<NodeAnswers>>) -> io::Result<()> {
+        let Exit::Backend(device) = &self.exit else { return Ok(()) };
         let mut buffer = vec![0; BUFFER];
         loop {
-            let length = self.device.recv(&mut buffer).await?;
+            let length = device.recv(&mut buffer).await?;
             let packet = &buffer[..length];
             // IPv6 sends multicast packets of its own.
             if destination(packet).is_none_or(|address| address.is_multicast()) {
@@ -181,7 +206,7 @@ impl BackendPort {
     }
 }
 
-/// The backends by their addresses.
+/// The backends and nodes by their addresses.
 pub type Backends = HashMap<IpAddr, Arc<BackendPort>>;
 
 /// The connection to the simulated VPP of one node, which is established again whenever it ends.

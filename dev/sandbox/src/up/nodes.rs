@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -10,6 +11,7 @@ use super::output;
 use crate::SandboxError;
 use crate::control_plane::ControlPlane;
 use crate::node::{Node, NodeOptions};
+use crate::packets::PodNetwork;
 use crate::processes::Processes;
 
 /// Name and address of a node: `node-a` is number 1 on 127.0.1.1.
@@ -45,19 +47,21 @@ pub struct Nodes {
 }
 
 impl Nodes {
+    /// Starts the nodes. `pods` is the network of pods, if they have one.
     pub async fn start(
         directory: &Directory,
         specs: &[NodeSpec],
         binaries: &Path,
         plane: &ControlPlane,
         processes: &Processes,
+        pods: Option<&Arc<PodNetwork>>,
     ) -> Result<Self, SandboxError> {
         let shutdown = CancellationToken::new();
         let mut started = Self { nodes: Vec::new(), shutdown: shutdown.clone().drop_guard() };
         for spec in specs {
             output::print(&format!("starting {} on {}…", spec.name, spec.address));
             let options = NodeOptions::new(plane, directory.path(), processes, &spec.name, spec.number).await?;
-            let options = NodeOptions { binaries: binaries.to_owned(), ..options };
+            let options = NodeOptions { binaries: binaries.to_owned(), network: pods.cloned(), ..options };
             started.nodes.push(Node::start(options, shutdown.clone()).await?);
         }
         Ok(started)

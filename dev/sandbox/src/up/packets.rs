@@ -66,5 +66,7 @@ pub fn start(
         NodeVpp::Real(vpp) => Some(VppPort::Real(vpp.api_socket())),
         NodeVpp::Running(_) => None,
     });
-    Ok(Packets::start(network, &PacketsOptions::new(ports.collect()), backends))
+    let names = nodes.iter().map(|node| (node.name.clone(), node.address)).collect();
+    let options = PacketsOptions { nodes: names, ..PacketsOptions::new(ports.collect()) };
+    Ok(Packets::start(network, &options, backends))
 }

@@ -28,37 +28,64 @@ const TOOL_WITHIN: Duration = Duration::from_secs(120);
 /// Time limit for the readiness of all pods.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
-/// Installs the chart of `checkout`, applies its demo and waits until `nodes` agents are ready. Returns the URL of the
+/// The demo's Service of type LoadBalancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DemoService {
+    None,
+    /// With a Deployment.
+    Pods,
+    /// Without a selector, with hand-made EndpointSlices.
+    Endpoints,
+}
+
+impl DemoService {
+    /// Pods can be endpoints only if they have network namespaces: the API server refuses loopback addresses.
+    pub fn choose(none: bool, has_packets: bool) -> Self {
+        match (none, has_packets) {
+            (true, _) => Self::None,
+            (false, true) => Self::Pods,
+            (false, false) => Self::Endpoints,
+        }
+    }
+
+    fn example(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Pods => Some("examples/demo-service.yaml"),
+            Self::Endpoints => Some("examples/demo-endpoints.yaml"),
+        }
+    }
+}
+
+/// Installs the chart of the checkout, applies its demo and waits until `nodes` agents are ready. Returns the URL of the
 /// dashboard.
-pub async fn install(
-    directory: &Directory,
-    checkout: &Path,
-    plane: &ControlPlane,
-    processes: &Processes,
-    nodes: usize,
-) -> Result<String, SandboxError> {
-    let tools = Tools { directory, plane, processes };
+pub async fn install(tools: &Tools<'_>, nodes: usize, service: DemoService) -> Result<String, SandboxError> {
+    let plane = tools.plane;
     output::print("installing the chart with helm…");
-    let chart = checkout.join("charts/maglev").display().to_string();
+    let chart = tools.checkout.join("charts/maglev").display().to_string();
     // All addresses are loopback addresses, 127.0.0.1 is shared by all nodes, and a demo needs no pause between nodes.
     let values = "allowLoopback=true,agent.nodeSelector.kubernetes\\.io/os=linux,agent.grpc.portForward=false,\
                   agent.minReadySeconds=0,dashboard.portForward=false";
     tools.run(Tool::Helm, &["install", RELEASE, &chart, "--namespace", NAMESPACE, "--set", values]).await?;
     tools.run(Tool::Kubectl, &["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await?;
     // Before the agents are ready, so that they read the objects while they warm up.
-    output::print("applying examples/demo.yaml…");
-    let demo = checkout.join("examples/demo.yaml").display().to_string();
-    tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &demo]).await?;
+    for example in ["examples/demo.yaml"].into_iter().chain(service.example()) {
+        output::print(&format!("applying {example}…"));
+        let path = tools.checkout.join(example).display().to_string();
+        tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &path]).await?;
+    }
     output::print("waiting for the agents to warm up…");
     agents_ready(plane, nodes).await?;
     controller_ready(plane).await?;
     dashboard_ready(plane).await
 }
 
-struct Tools<'a> {
-    directory: &'a Directory,
-    plane: &'a ControlPlane,
-    processes: &'a Processes,
+/// Runs helm and kubectl.
+pub struct Tools<'a> {
+    pub directory: &'a Directory,
+    pub checkout: &'a Path,
+    pub plane: &'a ControlPlane,
+    pub processes: &'a Processes,
 }
 
 impl Tools<'_> {

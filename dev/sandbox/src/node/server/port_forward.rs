@@ -18,12 +18,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::{SinkExt, StreamExt, stream::SplitStream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     sync::mpsc,
     task::JoinSet,
 };
 
-use crate::node::context::Context;
+use crate::node::{context::Context, probe::connect};
+use crate::packets::Namespace;
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
 /// Limited by the number of channels, which are one byte.
@@ -32,6 +32,12 @@ const MAX_PORTS: usize = 127;
 const QUEUE: usize = 16;
 /// Maximum size of a message in bytes.
 const CHUNK: usize = 32 * 1024;
+
+/// A port of a pod.
+struct Target {
+    address: SocketAddr,
+    namespace: Option<Namespace>,
+}
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
@@ -67,7 +73,8 @@ pub async fn handle(
         Ok(ports) => ports,
         Err(text) => return refuse(StatusCode::BAD_REQUEST, text),
     };
-    let targets = ports.into_iter().map(|port| SocketAddr::from((entry.ip, port))).collect();
+    let target = |port| Target { address: SocketAddr::from((entry.ip, port)), namespace: entry.namespace.clone() };
+    let targets = ports.into_iter().map(target).collect();
     let upgrade = upgrade.protocols([PROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         return refuse(StatusCode::BAD_REQUEST, format!("the sandbox's node supports only the protocol {PROTOCOL}\n"));
@@ -79,7 +86,7 @@ fn rejection_text(headers: &HeaderMap, rejection: &WebSocketUpgradeRejection) ->
     match headers.get(header::UPGRADE).map(|value| value.to_str().unwrap_or_default()) {
         Some(protocol) if !protocol.eq_ignore_ascii_case("websocket") => format!(
             "the sandbox's node forwards ports over WebSocket ({PROTOCOL}) only, not over {protocol}, which kubectl port-forward requires; \
-             all ports of a pod are reachable at the pod's IP on this machine\n"
+             all ports of a pod without a network namespace are reachable at the pod's IP on this machine\n"
         ),
         _ => format!("port-forward needs a WebSocket: {rejection}\n"),
     }
@@ -101,7 +108,7 @@ fn ports(query: &str) -> Result<Vec<u16>, String> {
     }
 }
 
-async fn forward(socket: WebSocket, targets: Vec<SocketAddr>) {
+async fn forward(socket: WebSocket, targets: Vec<Target>) {
     let (mut sink, stream) = socket.split();
     let (out_tx, mut out_rx) = mpsc::channel::<Bytes>(QUEUE);
     let mut inputs = Vec::new();
@@ -145,14 +152,15 @@ async fn read(mut stream: SplitStream<WebSocket>, inputs: Vec<mpsc::Sender<Bytes
     }
 }
 
-async fn serve_port(channel: u8, target: SocketAddr, out_tx: mpsc::Sender<Bytes>, mut in_rx: mpsc::Receiver<Bytes>) {
+async fn serve_port(channel: u8, target: Target, out_tx: mpsc::Sender<Bytes>, mut in_rx: mpsc::Receiver<Bytes>) {
+    let Target { address, namespace } = target;
     for begin in [channel, channel + 1] {
-        let _ = out_tx.send(framed(begin, &target.port().to_le_bytes())).await;
+        let _ = out_tx.send(framed(begin, &address.port().to_le_bytes())).await;
     }
-    let stream = match TcpStream::connect(target).await {
+    let stream = match connect(namespace.as_ref(), address).await {
         Ok(stream) => stream,
         Err(error) => {
-            let text = format!("cannot connect to port {} of the pod ({target}): {error}", target.port());
+            let text = format!("cannot connect to port {} of the pod ({address}): {error}", address.port());
             let _ = out_tx.send(framed(channel + 1, text.as_bytes())).await;
             return;
         }

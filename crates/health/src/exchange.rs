@@ -18,11 +18,7 @@ use futures::{
 };
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    client::conn::http2,
-    rt::Executor,
-};
+use hyper::{body::Incoming, client::conn::http2, rt::Executor};
 use hyper_util::rt::TokioIo;
 use maglev_net::error_chain;
 use tokio::io::{AsyncRead, AsyncWrite};

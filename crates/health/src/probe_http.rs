@@ -55,7 +55,9 @@ impl HttpProbe {
     ) -> Result<Self, String> {
         Ok(Self {
             port,
-            tls: tls.map(|tls| TlsClient::new(tls, http.host.as_deref(), &[HTTP_2, HTTP_1], &context.roots)).transpose()?,
+            tls: tls
+                .map(|tls| TlsClient::new(tls, http.host.as_deref(), &[HTTP_2, HTTP_1], &context.roots))
+                .transpose()?,
             request: HttpRequest::new(port, http, tls, &context.user_agent)?,
             expected_statuses: http.expected_statuses.clone(),
             expected_body,

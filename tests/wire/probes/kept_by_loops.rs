@@ -49,7 +49,8 @@ impl Scheduled {
     fn apply(&self, backend: Option<&Backend>) {
         let sync = SyncConf { startup_min_delay: Duration::ZERO, ..SyncConf::default() };
         let mut config = objects::config([], NodeConfig { sync, ..NodeConfig::default() });
-        config.backends = backend.map(|backend| (backend.name.clone(), Arc::new(backend.clone()))).into_iter().collect();
+        config.backends =
+            backend.map(|backend| (backend.name.clone(), Arc::new(backend.clone()))).into_iter().collect();
         self.config_tx.send_replace(Some(config));
     }
 

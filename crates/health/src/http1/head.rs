@@ -55,8 +55,7 @@ pub fn parse(received: &[u8], is_head: bool) -> Result<Option<ParsedHead>, Strin
     let has_close = values(response.headers, "connection")
         .flat_map(|value| value.split(|byte| *byte == b','))
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-    let is_persistent =
-        response.version == Some(1) && !has_close && status != 101 && !framing.ends_with_connection();
+    let is_persistent = response.version == Some(1) && !has_close && status != 101 && !framing.ends_with_connection();
     Ok(Some(ParsedHead { length, last: Some(FinalHead { head, framing, is_persistent }) }))
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use maglev_health::{NetworkProber, ProbeOutcome, ProbeTarget, Prober as _};
+use maglev_health::{NetworkProber, ProbeOutcome, ProbeTarget, Probed, Prober as _};
 use maglev_model::{
     Name,
     config::{Check, HealthCheck, Probe},
@@ -39,8 +39,8 @@ async fn received_authorization(check: &Arc<HealthCheck>, listener: &TcpListener
         lines.into_inner().into_inner().write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         values
     };
-    let both = timeout(LIMIT, futures::future::join(prober.probe(target), server));
-    let (outcome, values) = both.await.expect("the probe ends");
+    let both = timeout(LIMIT, futures::future::join(prober.probe(target, None), server));
+    let (Probed { outcome, .. }, values) = both.await.expect("the probe ends");
     assert!(matches!(outcome, ProbeOutcome::Completed { code: ProbeCode::L7Ok, .. }), "{outcome:?}");
     values
 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, rc::Rc, time::Durat
 
 use fastrand::Rng;
 use futures::{FutureExt, future::LocalBoxFuture};
-use maglev_health::{ProbeOutcome, ProbeTarget, Prober};
+use maglev_health::{KeptConnection, ProbeOutcome, ProbeTarget, Probed, Prober};
 use maglev_model::health::ProbeCode;
 use tokio::time::sleep;
 
@@ -38,11 +38,11 @@ impl SimulatedProber {
 }
 
 impl Prober for SimulatedProber {
-    fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome> {
+    fn probe(&self, target: ProbeTarget, _: Option<KeptConnection>) -> LocalBoxFuture<'static, Probed> {
         let behaviour = self.behaviours.borrow().get(&target.address).copied().unwrap_or_default();
         let latency = Duration::from_millis(self.rng.borrow_mut().u64(1..40));
         async move {
-            match behaviour {
+            let outcome = match behaviour {
                 Behaviour::Healthy => {
                     sleep(latency).await;
                     ProbeOutcome::completed(ProbeCode::L4Ok, "")
@@ -56,7 +56,8 @@ impl Prober for SimulatedProber {
                     ProbeOutcome::completed(ProbeCode::L4Timeout, "no answer")
                 }
                 Behaviour::Unprobeable => ProbeOutcome::not_probed("no free port"),
-            }
+            };
+            outcome.into()
         }
         .boxed_local()
     }

@@ -69,6 +69,7 @@ impl Process {
             seed,
             clock: clock::now,
             max_in_flight: 64,
+            max_kept_connections: 0,
             metrics: ProbeMetrics::default(),
             path_metrics: PathMetrics::default(),
             path_prober: PathProber::default(),

@@ -11,6 +11,9 @@ mod grpc_health;
 mod hostile_namespaces;
 mod http2;
 mod icmp_echo;
+mod keep_alive;
+mod kept_by_loops;
+mod kept_connections;
 mod namespace;
 mod probe_command;
 mod request_form;
@@ -32,7 +35,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 async fn outcome(network: &NetworkProber, address: SocketAddr, check: HealthCheck) -> ProbeOutcome {
     let target = ProbeTarget { address: address.ip(), source: None, check: Arc::new(check) };
-    timeout(LIMIT, network.probe(target)).await.expect("a probe ends by its timeout")
+    timeout(LIMIT, network.probe(target, None)).await.expect("a probe ends by its timeout").outcome
 }
 
 async fn probe(network: &NetworkProber, address: SocketAddr, check: HealthCheck) -> (ProbeCode, String) {

@@ -12,7 +12,7 @@ use super::{
 use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
-    config::{Check, HealthCheck, Probe},
+    config::{Check, ConnectionMode, HealthCheck, Probe},
 };
 
 #[derive(Serialize)]
@@ -37,6 +37,9 @@ struct Row {
     timeout_ms: u64,
     rise: u8,
     fall: u8,
+    /// `New` or `Reuse`; absent for a type that has no choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<&'static str>,
     /// Number of Backends that use the HealthCheck.
     backends: usize,
 }
@@ -77,6 +80,7 @@ impl Row {
             timeout_ms: ms(check.timeout),
             rise: check.rise,
             fall: check.fall,
+            connection: check.probe.connection().map(ConnectionMode::as_str),
             backends,
         }
     }
@@ -102,7 +106,7 @@ impl Printable for HealthChecks {
     fn page(&self, wide: bool, _: Timestamp) -> Page {
         let mut head = vec!["NAME", "TYPE", "PORT", "INTERVAL", "TIMEOUT", "RISE", "FALL", "BACKENDS"];
         if wide {
-            head.extend(["FAST", "DOWN"]);
+            head.extend(["FAST", "DOWN", "CONNECTION"]);
         }
         let mut table = Table::new(head);
         for check in &self.health_checks {
@@ -117,7 +121,11 @@ impl Printable for HealthChecks {
                 check.backends.to_string().into(),
             ];
             if wide {
-                row.extend([duration(check.fast_interval_ms).into(), duration(check.down_interval_ms).into()]);
+                row.extend([
+                    duration(check.fast_interval_ms).into(),
+                    duration(check.down_interval_ms).into(),
+                    check.connection.map_or_else(super::output::Cell::none, Into::into),
+                ]);
             }
             table.row(row);
         }

@@ -202,6 +202,17 @@ pub struct Http {
     #[serde(default)]
     pub method: HttpMethod,
 
+    /// Connections of the probes: New (the default) or Reuse.
+    ///
+    /// * New: each probe opens a connection, and thus shows that clients can connect.
+    /// * Reuse: up to 10 probes in a row use one connection, which costs the node and the backend
+    ///   less, above all over TLS. Only every 10th probe shows that clients can connect. The probe
+    ///   after a failure opens a connection. A probe that fails on a connection of an earlier probe,
+    ///   which the server may have just closed, is done again at once on a new connection, and only
+    ///   that result counts; except for a timeout.
+    #[serde(default)]
+    pub connection: ConnectionMode,
+
     /// Statuses of the response that count as success: 1 to 16 entries, each a status such as "200"
     /// or a range such as "200-399" within 100-599. Default: "200-399".
     #[serde(default = "expected_statuses")]
@@ -246,6 +257,7 @@ impl Default for Http {
             path: path(),
             host: None,
             method: HttpMethod::default(),
+            connection: ConnectionMode::default(),
             expected_statuses: expected_statuses(),
             expected_text: None,
             expected_body: None,
@@ -270,6 +282,25 @@ impl From<HttpMethod> for model::config::HttpMethod {
         match method {
             HttpMethod::Get => Self::Get,
             HttpMethod::Head => Self::Head,
+        }
+    }
+}
+
+/// The connections of the probes of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ConnectionMode {
+    /// Each probe opens a connection.
+    #[default]
+    New,
+    /// Up to 10 probes in a row use one connection.
+    Reuse,
+}
+
+impl From<ConnectionMode> for model::config::ConnectionMode {
+    fn from(mode: ConnectionMode) -> Self {
+        match mode {
+            ConnectionMode::New => Self::New,
+            ConnectionMode::Reuse => Self::Reuse,
         }
     }
 }
@@ -310,6 +341,10 @@ pub struct Grpc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::grpc_service")]
     pub service: Option<String>,
+
+    /// Connections of the probes: New (the default) or Reuse, as in http.connection.
+    #[serde(default)]
+    pub connection: ConnectionMode,
 }
 
 /// Observed state of a HealthCheck, written by the controller.

@@ -57,7 +57,8 @@ pub use frontend::{
 };
 pub use header::{Header, HeaderSource, SecretKeyRef};
 pub use health_check::{
-    CheckType, Grpc, HealthCheck, HealthCheckSpec, HealthCheckStatus, Http, HttpMethod, Interval, Timeout, Tls,
+    CheckType, ConnectionMode, Grpc, HealthCheck, HealthCheckSpec, HealthCheckStatus, Http, HttpMethod, Interval,
+    Timeout, Tls,
 };
 pub use load_balancer_config::{
     ForeignVips, LoadBalancerConfig, LoadBalancerConfigSpec, LoadBalancerConfigStatus, Probe, Sync, Vpp,

@@ -157,7 +157,7 @@ fn absent_fields_decode_to_their_defaults() {
     let check: HealthCheckSpec = serde_json::from_value(json!({ "type": "HTTP", "port": 80, "http": {} })).unwrap();
     let expected = json!({
         "type": "HTTP", "port": 80, "interval": "2s", "timeout": "1s", "rise": 2, "fall": 3,
-        "http": { "path": "/", "method": "GET", "expectedStatuses": ["200-399"] },
+        "http": { "path": "/", "method": "GET", "connection": "New", "expectedStatuses": ["200-399"] },
     });
     assert_eq!(serde_json::to_value(&check).unwrap(), expected);
     assert_eq!(check.http, Some(Http::default()), "an empty block means its defaults");

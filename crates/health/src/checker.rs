@@ -41,7 +41,7 @@ use super::{
     HealthOptions, loop_beat,
     per_family::PerFamily,
     probe_path::{CONFIRMATION_PROBES, CountedProbe, ProbeEffect, ProbePath, SUSPECT_SPREAD},
-    prober::{ProbeOutcome, ProbeTarget, Prober},
+    prober::{ProbeOutcome, ProbeTarget, Probed, Prober},
     publisher::Publisher,
     starvation::StarvationMonitor,
     suspicion::{FailureEffect, SuccessEffect},
@@ -244,18 +244,20 @@ impl<P: Prober> Checker<P> {
         let kind = check.probe.type_name();
         let source = config.node.probe.source(backend_loop.family());
         self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
-        let probe = self.prober.probe(ProbeTarget { address: backend_loop.backend.address, source, check });
+        let target = ProbeTarget { address: backend_loop.backend.address, source, check };
+        let probe = self.prober.probe(target, backend_loop.connection.take());
         backend_loop.in_flight = Some(self.queue.start(name, probe, now, self.starvation.sample(now)));
         self.queue.schedule_tick(now + self.starvation.tick_interval());
     }
 
     /// Handles the result of a backend's current probe. Aborted probes never get here.
     fn finish(&mut self, probe: FinishedProbe, now: Instant) {
-        let FinishedProbe { name, elapsed, outcome } = probe;
+        let FinishedProbe { name, elapsed, probed: Probed { outcome, connection } } = probe;
         let Some(backend_loop) = self.loops.get_mut(&name) else { return };
         let (Some(in_flight), Some(check)) = (backend_loop.in_flight.take(), backend_loop.check().cloned()) else {
             return;
         };
+        backend_loop.connection = connection;
         let interval = |backend_loop: &BackendLoop| backend_loop.machine.cadence().interval(&check);
         match outcome {
             ProbeOutcome::NotProbed { detail } => {

@@ -1,4 +1,4 @@
-//! A client for one HTTP/1.1 request on one connection, built on the parser `httparse`.
+//! A client for HTTP/1.1, built on the parser `httparse`.
 //!
 //! hyper is not used here, since it refuses a response that arrives before its request is written. Servers such as xinetd
 //! and socat respond on accept and never read. This client writes the request and reads the response in any case: the
@@ -11,6 +11,7 @@ mod head;
 
 use std::io;
 
+use futures::FutureExt;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -27,29 +28,49 @@ use super::{
 const HEAD_LIMIT: usize = 64 * 1024;
 const READ_SIZE: usize = 4096;
 
-/// A connection on which one request was sent.
+/// The maximum part of a body, in bytes, that is read only to use the connection again.
+const REST_LIMIT: usize = 64 * 1024;
+
+/// A connection for one request after the other.
 pub struct Http1<S> {
     stream: S,
     /// The received bytes that were not consumed yet.
     received: Vec<u8>,
+    /// The rest of the body of the last response.
     framing: Framing,
+    /// True if the server takes another request after the last response.
+    is_persistent: bool,
 }
 
-/// Sends `request` and reads the head of the response. `is_head` is true for the method HEAD, whose response has no body.
-///
-/// # Errors
-/// `L7RSP` without a valid head.
-pub async fn exchange<S>(mut stream: S, request: &[u8], is_head: bool) -> Result<(ResponseHead, Http1<S>), ProbeOutcome>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let written = write(&mut stream, request).await;
-    let mut connection = Http1 { stream, received: Vec::with_capacity(READ_SIZE), framing: Framing::None };
-    let head = connection.read_head(is_head).await.map_err(|detail| match written {
-        Err(error) if connection.received.is_empty() => invalid(&format!("cannot send the request: {error}")),
-        _ => invalid(&detail),
-    })?;
-    Ok((head, connection))
+/// The rest of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// Received in full.
+    Complete,
+    /// A part is still to come.
+    Incomplete,
+    /// Not valid, or followed by further data.
+    Invalid,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, received: Vec::new(), framing: Framing::None, is_persistent: false }
+    }
+
+    /// Sends `request` and reads the head of the response. `is_head` is true for the method HEAD, whose response has no
+    /// body.
+    ///
+    /// # Errors
+    /// `L7RSP` without a valid head. The connection cannot be used any more.
+    pub async fn exchange(&mut self, request: &[u8], is_head: bool) -> Result<ResponseHead, ProbeOutcome> {
+        let written = write(&mut self.stream, request).await;
+        let head = self.read_head(is_head).await;
+        head.map_err(|detail| match written {
+            Err(error) if self.received.is_empty() => invalid(&format!("cannot send the request: {error}")),
+            _ => invalid(&detail),
+        })
+    }
 }
 
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, request: &[u8]) -> io::Result<()> {
@@ -78,12 +99,12 @@ impl<S: AsyncRead + Unpin> Http1<S> {
                 if let Some(parsed_head) = head::parse(&self.received, is_head)? {
                     self.received.drain(..parsed_head.length);
                     consumed += parsed_head.length;
-                    let Some((head, framing)) = parsed_head.last else {
+                    let Some(last) = parsed_head.last else {
                         parsed = 0;
                         continue;
                     };
-                    self.framing = framing;
-                    return Ok(head);
+                    (self.framing, self.is_persistent) = (last.framing, last.is_persistent);
+                    return Ok(last.head);
                 }
             }
             if consumed + self.received.len() >= HEAD_LIMIT {
@@ -98,6 +119,45 @@ impl<S: AsyncRead + Unpin> Http1<S> {
                 Err(error) => return Err(error.to_string()),
             }
         }
+    }
+
+    /// True if another request can be sent once the rest of the last response has arrived. Discards what was read of it.
+    pub fn is_reusable(&mut self) -> bool {
+        self.is_persistent && self.discard_rest() != Rest::Invalid && !self.framing.exceeds(REST_LIMIT)
+    }
+
+    /// True if another request can be sent now: the last response has arrived in full, nothing else has, and the server
+    /// has not closed the connection, as far as is known without waiting.
+    pub fn is_idle(&mut self) -> bool {
+        let mut length = 0;
+        loop {
+            let rest = self.discard_rest();
+            if rest == Rest::Invalid || length > REST_LIMIT {
+                return false;
+            }
+            match self.read_some().now_or_never() {
+                None => return rest == Rest::Complete,
+                Some(Ok(more)) if more > 0 => length += more,
+                Some(_) => return false,
+            }
+        }
+    }
+
+    /// Discards the received part of the rest of the response, and the buffer after its end.
+    fn discard_rest(&mut self) -> Rest {
+        let mut discarded = Vec::new();
+        let Ok((consumed, step)) = self.framing.decode(&self.received, &mut discarded) else { return Rest::Invalid };
+        self.received.drain(..consumed);
+        if step == Step::NeedsMore {
+            return Rest::Incomplete;
+        }
+        let end = self.framing.end();
+        if self.received == end {
+            (self.received, self.framing) = (Vec::new(), Framing::None);
+            return Rest::Complete;
+        }
+        // A chunked body with trailers counts as invalid here: its connection is not used again.
+        if end.starts_with(&self.received) { Rest::Incomplete } else { Rest::Invalid }
     }
 
     async fn read_some(&mut self) -> io::Result<usize> {

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header::USER_AGENT, uri::PathAndQuery};
-use http_body_util::Empty;
+use http_body_util::Full;
 
 use maglev_model::config::{Http, HttpMethod, Tls};
 
@@ -26,9 +26,27 @@ pub struct HttpRequest {
     host: Option<String>,
     /// The names and values of all headers except `Host` and `Connection`, in the form of HTTP/1.1.
     headers: Vec<(String, HeaderValue)>,
-    /// The head in the form of HTTP/1.1, before and after the value of `Host`.
+    /// The head in the form of HTTP/1.1, before and after the value of `Host`. The end lacks its empty line.
     start: Vec<u8>,
     end: Vec<u8>,
+}
+
+/// The use of a connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterRequest {
+    Close,
+    /// Another request may follow.
+    Keep,
+}
+
+impl AfterRequest {
+    /// The end of a head in the form of HTTP/1.1, where connections are kept by default.
+    fn http1(self) -> &'static [u8] {
+        match self {
+            Self::Close => b"Connection: close\r\n\r\n",
+            Self::Keep => b"\r\n",
+        }
+    }
 }
 
 impl HttpRequest {
@@ -58,7 +76,6 @@ impl HttpRequest {
         for (name, value) in &headers {
             end.extend([name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
-        end.extend(b"Connection: close\r\n\r\n");
         Ok(Self { method, path, port, default_port, host, headers, start, end })
     }
 
@@ -75,12 +92,13 @@ impl HttpRequest {
     }
 
     /// The request in the form of HTTP/1.1.
-    pub fn http1(&self, address: IpAddr) -> Vec<u8> {
-        let host = self.host(address);
-        let mut request = Vec::with_capacity(self.start.len() + host.len() + self.end.len());
+    pub fn http1(&self, address: IpAddr, after: AfterRequest) -> Vec<u8> {
+        let (host, after) = (self.host(address), after.http1());
+        let mut request = Vec::with_capacity(self.start.len() + host.len() + self.end.len() + after.len());
         request.extend_from_slice(&self.start);
         request.extend_from_slice(host.as_bytes());
         request.extend_from_slice(&self.end);
+        request.extend_from_slice(after);
         request
     }
 
@@ -88,10 +106,10 @@ impl HttpRequest {
     ///
     /// # Errors
     /// `NotProbed` if the authority is not valid in a URI.
-    pub fn http2(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, ProbeOutcome> {
+    pub fn http2(&self, address: IpAddr) -> Result<Request<Full<Bytes>>, ProbeOutcome> {
         let uri = Uri::builder().scheme("https").authority(&*self.host(address)).path_and_query(self.path.clone());
         let invalid = |error| ProbeOutcome::not_probed(format!("cannot build the request: {error}"));
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri.build().map_err(invalid)?;
         let headers = self.headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.clone())));
@@ -100,10 +118,12 @@ impl HttpRequest {
     }
 
     /// The request as text, with the names of the headers only.
-    pub fn describe(&self, address: IpAddr, version: &str) -> String {
+    pub fn describe(&self, address: IpAddr, version: &str, after: AfterRequest) -> String {
         let mut names = vec!["Host"];
         names.extend(self.headers.iter().map(|(name, _)| name.as_str()));
-        names.push("Connection");
+        if after == AfterRequest::Close {
+            names.push("Connection");
+        }
         let (host, names) = (self.host(address), names.join(", "));
         format!("sent {} {} to host {host} over {version}, with headers {names}", self.method, self.path)
     }

@@ -21,6 +21,7 @@ mod exchange;
 mod expected_body;
 mod http1;
 mod http_request;
+mod kept_connection;
 mod last_probes;
 mod loop_beat;
 mod metrics;
@@ -30,6 +31,7 @@ mod outcome_effect;
 mod path_probe;
 mod pattern_matcher;
 mod per_family;
+mod probe_context;
 mod probe_grpc;
 mod probe_http;
 mod probe_icmp;
@@ -54,6 +56,7 @@ use maglev_model::{config::Config, event::Events, health::HealthSnapshot};
 use self::path_probe::{PathChecker, RawSockets};
 pub use self::{
     checker::Checker,
+    kept_connection::KeptConnection,
     last_probes::LastProbes,
     loop_beat::LoopBeat,
     metrics::ProbeMetrics,
@@ -62,7 +65,7 @@ pub use self::{
     outcome_effect::describe_effect,
     path_probe::{FoundPath, PathMetrics, PathProber},
     probe_grpc::message as grpc_health,
-    prober::{ProbeOutcome, ProbeTarget, Prober},
+    prober::{ProbeOutcome, ProbeTarget, Probed, Prober},
     progress::ProbeTrace,
 };
 
@@ -77,6 +80,9 @@ pub struct HealthOptions {
     pub clock: fn() -> Timestamp,
     /// The maximum number of probes in flight, at least 1; further probes wait. Bounds sockets and memory.
     pub max_in_flight: usize,
+    /// The maximum number of connections kept for later probes; further ones end with their probe. Bounds sockets and
+    /// memory.
+    pub max_kept_connections: usize,
     pub metrics: ProbeMetrics,
     pub path_metrics: PathMetrics,
     /// Receives requests to probe paths.
@@ -88,14 +94,16 @@ pub struct HealthOptions {
 }
 
 impl HealthOptions {
-    /// Options with the system's clock, and with as many probes in flight as this process has descriptors for. Raises
-    /// the process's soft limit of descriptors towards the hard limit, as far as probes need it.
+    /// Options with the system's clock, and with as many probes in flight and kept connections as this process has
+    /// descriptors for. Raises the process's soft limit of descriptors towards the hard limit, as far as probes need it.
     pub fn new(version: impl Into<String>, seed: u64) -> Self {
+        let limits = descriptors::raise_limit();
         Self {
             version: version.into(),
             seed,
             clock: Timestamp::now,
-            max_in_flight: descriptors::raise_limit(),
+            max_in_flight: limits.in_flight,
+            max_kept_connections: limits.kept,
             metrics: ProbeMetrics::default(),
             path_metrics: PathMetrics::default(),
             path_prober: PathProber::default(),
@@ -200,7 +208,7 @@ impl ProbeThread {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
         let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
         let job = move || {
-            let prober = NetworkProber::new(&options.version);
+            let prober = NetworkProber::new(&options.version).with_kept_connections(options.max_kept_connections);
             let (path_metrics, random) = (options.path_metrics.clone(), (!options.seed, options.clock));
             let paths = PathChecker::new(
                 RawSockets::default(),

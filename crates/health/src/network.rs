@@ -8,11 +8,12 @@ use std::{
     rc::Rc,
     sync::{Arc, Weak},
     task::Poll,
+    time::Duration,
 };
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use rustls::RootCertStore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use maglev_model::{
     config::{HealthCheck, Probe},
@@ -21,21 +22,26 @@ use maglev_model::{
 
 use super::{
     expected_body::ExpectedBody,
+    kept_connection::{ConnectionKeeper, KeptConnection},
     pattern_matcher::MatchThreads,
+    probe_context::ProbeContext,
     probe_grpc::GrpcProbe,
     probe_http::HttpProbe,
     probe_icmp::IcmpProbe,
     probe_tcp::TcpProbe,
-    prober::{ProbeOutcome, ProbeTarget, Prober},
+    prober::{ProbeOutcome, ProbeTarget, Probed, Prober},
     progress::{ProbeProgress, ProbeTrace},
     tls,
 };
 
+/// A probe that is done again on a new connection may exceed its timeout by this part of it. The starvation monitor accepts
+/// a quarter.
+const MAX_EXTENSION: u32 = 8;
+
 /// Sends probes over the network, from the calling thread.
 #[derive(Debug)]
 pub struct NetworkProber {
-    user_agent: String,
-    roots: Arc<RootCertStore>,
+    context: ProbeContext,
     icmp: Rc<IcmpProbe>,
     match_threads: MatchThreads,
     prepared: RefCell<HashMap<*const HealthCheck, CachedProbe>>,
@@ -69,13 +75,20 @@ impl NetworkProber {
     /// A prober that trusts only `roots`.
     pub fn with_roots(version: &str, roots: RootCertStore) -> Self {
         let user_agent = format!("maglevd/{version}");
+        let keeper = ConnectionKeeper::new(usize::MAX);
         Self {
-            user_agent,
-            roots: Arc::new(roots),
+            context: ProbeContext { user_agent, roots: Arc::new(roots), keeper },
             icmp: Rc::default(),
             match_threads: MatchThreads::default(),
             prepared: RefCell::default(),
         }
+    }
+
+    /// Limits the number of kept connections to `limit`; further ones end with their probe.
+    #[must_use]
+    pub fn with_kept_connections(mut self, limit: usize) -> Self {
+        self.context.keeper = ConnectionKeeper::new(limit);
+        self
     }
 
     fn prepared(&self, check: &Arc<HealthCheck>) -> Rc<PreparedProbe> {
@@ -91,12 +104,12 @@ impl NetworkProber {
 
     fn prepare(&self, check: &HealthCheck) -> PreparedProbe {
         match &check.probe {
-            Probe::Tcp { port, tls } => TcpProbe::new(*port, tls.as_ref(), &self.roots).map(PreparedProbe::Tcp),
+            Probe::Tcp { port, tls } => TcpProbe::new(*port, tls.as_ref(), &self.context.roots).map(PreparedProbe::Tcp),
             Probe::Http { port, http, tls } => ExpectedBody::new(http, check.name.namespace(), &self.match_threads)
-                .and_then(|expected| HttpProbe::new(*port, http, tls.as_ref(), &self.roots, &self.user_agent, expected))
+                .and_then(|expected| HttpProbe::new(*port, http, tls.as_ref(), &self.context, expected))
                 .map(|http| PreparedProbe::Http(Box::new(http))),
-            Probe::Grpc { port, service, tls } => {
-                GrpcProbe::new(*port, service, tls.as_ref(), &self.roots, &self.user_agent)
+            Probe::Grpc { port, service, connection, tls } => {
+                GrpcProbe::new(*port, service, *connection, tls.as_ref(), &self.context)
                     .map(|grpc| PreparedProbe::Grpc(Box::new(grpc)))
             }
             Probe::Icmp => Ok(PreparedProbe::Icmp(Rc::clone(&self.icmp))),
@@ -106,24 +119,59 @@ impl NetworkProber {
 }
 
 impl Prober for NetworkProber {
-    fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome> {
+    fn probe(&self, target: ProbeTarget, kept: Option<KeptConnection>) -> LocalBoxFuture<'static, Probed> {
         let prepared = self.prepared(&target.check);
-        async move { prepared.run_with_timeout(&target, None).await }.boxed_local()
+        match kept {
+            None => async move { prepared.over_new(&target, None).await }.boxed_local(),
+            Some(kept) => async move { prepared.over_kept(&target, kept).await }.boxed_local(),
+        }
     }
 }
 
 impl NetworkProber {
     /// Sends one probe and reports each step to `trace`.
     pub async fn probe_with_trace(&self, target: ProbeTarget, trace: &ProbeTrace) -> ProbeOutcome {
-        self.prepared(&target.check).run_with_timeout(&target, Some(trace)).await
+        self.prepared(&target.check).over_new(&target, Some(trace)).await.outcome
     }
 }
 
 impl PreparedProbe {
-    async fn run_with_timeout(&self, target: &ProbeTarget, trace: Option<&ProbeTrace>) -> ProbeOutcome {
+    async fn over_new(&self, target: &ProbeTarget, trace: Option<&ProbeTrace>) -> Probed {
+        let mut connection = None;
+        let outcome = self.run_with_timeout(target, target.check.timeout, &mut connection, trace).await;
+        Probed { outcome, connection }
+    }
+
+    /// Sends one probe over `kept`. If it fails, other than by its timeout, it is done again on a new connection, and only
+    /// that result counts: the server may close a connection just as a request arrives, or send an error that belongs to
+    /// an earlier request.
+    async fn over_kept(&self, target: &ProbeTarget, mut kept: KeptConnection) -> Probed {
+        let started = Instant::now();
+        let timeout = target.check.timeout;
+        if !kept.is_usable(target) {
+            drop(kept);
+            return self.over_new(target, None).await;
+        }
+        let mut connection = Some(kept);
+        let outcome = self.run_with_timeout(target, timeout, &mut connection, None).await;
+        if !is_repeated(&outcome) {
+            return Probed { outcome: outcome.on_kept_connection(), connection };
+        }
+        // A new connection has all of the usual time, unless the kept one failed late.
+        let rest = timeout - started.elapsed().saturating_sub(timeout / MAX_EXTENSION).min(timeout);
+        let outcome = self.run_with_timeout(target, rest, &mut connection, None).await;
+        Probed { outcome, connection }
+    }
+
+    async fn run_with_timeout(
+        &self,
+        target: &ProbeTarget,
+        limit: Duration,
+        connection: &mut Option<KeptConnection>,
+        trace: Option<&ProbeTrace>,
+    ) -> ProbeOutcome {
         let progress = ProbeProgress::new(trace);
-        let limit = target.check.timeout;
-        let mut run = pin!(self.run(target, &progress));
+        let mut run = pin!(self.run(target, connection, &progress));
         if let Ok(Ok(outcome) | Err(outcome)) = timeout(limit, &mut run).await {
             return outcome;
         }
@@ -133,6 +181,7 @@ impl PreparedProbe {
             Poll::Pending if progress.is_busy() => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         });
+        let limit = target.check.timeout;
         match timeout(limit, search).await {
             Ok(Some(Ok(outcome) | Err(outcome))) => outcome,
             Ok(None) => timed_out(progress.timeout_code(), target),
@@ -142,14 +191,30 @@ impl PreparedProbe {
         }
     }
 
-    async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
+    async fn run(
+        &self,
+        target: &ProbeTarget,
+        connection: &mut Option<KeptConnection>,
+        progress: &ProbeProgress<'_>,
+    ) -> Result<ProbeOutcome, ProbeOutcome> {
         match self {
             Self::Icmp(icmp) => icmp.run(target, progress).await,
             Self::Tcp(tcp) => tcp.run(target, progress).await,
-            Self::Http(http) => http.run(target, progress).await,
-            Self::Grpc(grpc) => Box::pin(grpc.run(target, progress)).await,
+            Self::Http(http) => http.run(target, connection, progress).await,
+            Self::Grpc(grpc) => Box::pin(grpc.run(target, connection, progress)).await,
             Self::Invalid(reason) => Err(ProbeOutcome::not_probed(reason.clone())),
         }
+    }
+}
+
+/// True if a probe with this outcome on a kept connection is done again on a new one.
+fn is_repeated(outcome: &ProbeOutcome) -> bool {
+    use ProbeCode::{L4Timeout, L6Timeout, L7Timeout};
+    match outcome {
+        ProbeOutcome::Completed { code, .. } => {
+            !code.is_success() && !matches!(code, L4Timeout | L6Timeout | L7Timeout)
+        }
+        ProbeOutcome::NotProbed { .. } => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub mod message;
 
-use std::{net::SocketAddr, num::NonZeroU16, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU16};
 
 use bytes::Bytes;
 use http::{
@@ -12,14 +12,19 @@ use http::{
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use rustls::RootCertStore;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use maglev_model::{config::Tls, health::ProbeCode};
+use maglev_model::{
+    config::{ConnectionMode, Tls},
+    health::ProbeCode,
+};
 
 use super::{
     connect::{Acknowledgement, connect},
-    exchange::{invalid, over_http2},
+    exchange::{Http2, invalid},
     http_request::with_port,
+    kept_connection::{ConnectionKeeper, KeptConnection, Session},
+    probe_context::ProbeContext,
     prober::{ProbeOutcome, ProbeTarget},
     progress::ProbeProgress,
     tls::{FaultTrackingStream, HTTP_2, TlsClient},
@@ -41,6 +46,8 @@ pub struct GrpcProbe {
     user_agent: HeaderValue,
     service: String,
     message: Bytes,
+    /// `None` if each probe opens a connection.
+    keeper: Option<ConnectionKeeper>,
 }
 
 impl GrpcProbe {
@@ -51,50 +58,90 @@ impl GrpcProbe {
     pub fn new(
         port: NonZeroU16,
         service: &str,
+        connection: ConnectionMode,
         tls: Option<&Tls>,
-        roots: &Arc<RootCertStore>,
-        user_agent: &str,
+        context: &ProbeContext,
     ) -> Result<Self, String> {
         let name = tls.and_then(|tls| tls.server_name.as_deref());
         let authority = name.map(|name| with_port(name, port.get(), 0).parse::<Authority>()).transpose();
         Ok(Self {
             port,
-            tls: tls.map(|tls| TlsClient::new(tls, None, &[HTTP_2], roots)).transpose()?,
+            tls: tls.map(|tls| TlsClient::new(tls, None, &[HTTP_2], &context.roots)).transpose()?,
             authority: authority.map_err(|error| format!("serverName: {error}"))?,
-            user_agent: HeaderValue::from_str(user_agent).map_err(|error| format!("user agent: {error}"))?,
+            user_agent: HeaderValue::from_str(&context.user_agent).map_err(|error| format!("user agent: {error}"))?,
             service: service.to_owned(),
             message: message::request(service),
+            keeper: context.keeper(connection),
         })
     }
 
-    /// Sends one probe. `Ok` is `L7OK`.
+    /// Sends one probe, over `kept` if that has a connection. Leaves the connection there if the next probe can use it.
+    /// `Ok` is `L7OK`.
     ///
     /// # Errors
     /// The outcome of a failed probe.
-    pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
+    pub async fn run(
+        &self,
+        target: &ProbeTarget,
+        kept: &mut Option<KeptConnection>,
+        progress: &ProbeProgress<'_>,
+    ) -> Result<ProbeOutcome, ProbeOutcome> {
+        if let Some(mut connection) = kept.take()
+            && let Session::Http2(http2) = connection.session()
+        {
+            progress.enter(ProbeCode::L7Timeout);
+            let outcome = self.exchange(http2, target, progress).await?;
+            *kept = connection.after_probe();
+            return Ok(outcome);
+        }
         let stream = connect(target, self.port.get(), Acknowledgement::WithData, progress).await?;
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let request = self.request(SocketAddr::new(target.address, self.port.get()), scheme);
-        let request =
-            request.map_err(|error| ProbeOutcome::not_probed(format!("cannot build the request: {error}")))?;
-        let evaluate = async |response| evaluate(response, progress).await;
-        let sent = || format!("sent grpc.health.v1.Health/Check for service {:?}, over HTTP/2", self.service);
-        match &self.tls {
+        let (outcome, http2) = match &self.tls {
             None => {
                 // The connection ends with a reset: no socket stays in TIME_WAIT on either side.
                 let _ = stream.set_zero_linger();
                 progress.enter(ProbeCode::L7Timeout);
-                progress.trace(sent);
-                over_http2(stream, request, evaluate).await
+                self.over_new(stream, target, progress).await?
             }
             Some(tls) => {
                 let stream = tls.handshake(stream, target.address, progress).await?;
                 progress.enter(ProbeCode::L7Timeout);
-                progress.trace(sent);
                 let (stream, fault) = FaultTrackingStream::new(stream);
-                fault.attribute(over_http2(stream, request, evaluate).await)
+                let result = self.over_new(stream, target, progress).await;
+                result.map_err(|failure| fault.attribute(failure))?
             }
+        };
+        if let Some(keeper) = &self.keeper {
+            *kept = keeper.keep(target, Session::Http2(Box::new(http2)));
         }
+        Ok(outcome)
+    }
+
+    async fn over_new<S>(
+        &self,
+        stream: S,
+        target: &ProbeTarget,
+        progress: &ProbeProgress<'_>,
+    ) -> Result<(ProbeOutcome, Http2), ProbeOutcome>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let mut http2 = Http2::new(stream).await?;
+        let outcome = self.exchange(&mut http2, target, progress).await?;
+        Ok((outcome, http2))
+    }
+
+    async fn exchange(
+        &self,
+        http2: &mut Http2,
+        target: &ProbeTarget,
+        progress: &ProbeProgress<'_>,
+    ) -> Result<ProbeOutcome, ProbeOutcome> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let request = self.request(SocketAddr::new(target.address, self.port.get()), scheme);
+        let request =
+            request.map_err(|error| ProbeOutcome::not_probed(format!("cannot build the request: {error}")))?;
+        progress.trace(|| format!("sent grpc.health.v1.Health/Check for service {:?}, over HTTP/2", self.service));
+        http2.exchange(request, async |response| evaluate(response, progress).await).await
     }
 
     fn request(&self, backend: SocketAddr, scheme: &str) -> http::Result<Request<Full<Bytes>>> {

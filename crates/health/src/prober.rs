@@ -6,6 +6,8 @@ use futures::future::LocalBoxFuture;
 
 use maglev_model::{config::HealthCheck, health::ProbeCode};
 
+use super::kept_connection::KeptConnection;
+
 /// The destination and the settings of one probe.
 #[derive(Clone, Debug)]
 pub struct ProbeTarget {
@@ -38,8 +40,31 @@ impl ProbeOutcome {
         Self::Completed { code, detail: shortened(detail.into()) }
     }
 
+    /// The outcome, with the explanation that the probe used a kept connection.
+    pub fn on_kept_connection(self) -> Self {
+        const NOTE: &str = ", on the kept connection";
+        match self {
+            Self::Completed { code, detail } => Self::completed(code, detail.into_owned() + NOTE),
+            Self::NotProbed { detail } => Self::not_probed(detail.into_owned() + NOTE),
+        }
+    }
+
     pub fn not_probed(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::NotProbed { detail: shortened(detail.into()) }
+    }
+}
+
+/// A finished probe.
+#[derive(Debug)]
+pub struct Probed {
+    pub outcome: ProbeOutcome,
+    /// The connection that the next probe of this backend by this HealthCheck can use.
+    pub connection: Option<KeptConnection>,
+}
+
+impl From<ProbeOutcome> for Probed {
+    fn from(outcome: ProbeOutcome) -> Self {
+        Self { outcome, connection: None }
     }
 }
 
@@ -56,8 +81,10 @@ fn shortened(detail: Cow<'static, str>) -> Cow<'static, str> {
 /// Sends probes. [`NetworkProber`](super::NetworkProber) is the production implementation; tests of the scheduling
 /// use a scripted one.
 pub trait Prober {
-    /// Sends one probe, which ends within the timeout of the HealthCheck. Dropping the future ends the probe at once.
-    fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome>;
+    /// Sends one probe, which ends within the timeout of the HealthCheck. `kept` is the connection of the last probe of
+    /// the same backend by the same HealthCheck, if it was kept. A probe that fails on it, other than by its timeout, is
+    /// done again on a new connection, and may then take an eighth longer. Dropping the future ends the probe at once.
+    fn probe(&self, target: ProbeTarget, kept: Option<KeptConnection>) -> LocalBoxFuture<'static, Probed>;
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use imbl::OrdMap;
 pub use self::{
     certificate::{Authorities, ClientCertificate},
     disruption::DisruptionBudget,
-    health_check::{HeaderValue, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
+    health_check::{ConnectionMode, HeaderValue, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
     node::{ForeignVips, NodeConfig, ProbeConf, SyncConf, VppConf},
     ramp_up::RampUp,
 };

@@ -4,7 +4,7 @@ use std::{num::NonZeroU16, time::Duration};
 
 use maglev_model::{
     body_pattern::BodyPattern,
-    config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
+    config::{Authorities, ClientCertificate, ConnectionMode, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
 };
 use maglev_testkit::objects::health_check;
 
@@ -25,7 +25,7 @@ pub fn icmp() -> HealthCheck {
 }
 
 pub fn grpc(port: u16, service: &str) -> HealthCheck {
-    check(Probe::Grpc { port: nonzero(port), service: service.into(), tls: None })
+    check(Probe::Grpc { port: nonzero(port), service: service.into(), connection: ConnectionMode::New, tls: None })
 }
 
 /// `GET /` that expects a status from 200 to 399.
@@ -34,6 +34,7 @@ pub fn http(port: u16) -> HealthCheck {
         path: "/".into(),
         host: None,
         method: HttpMethod::Get,
+        connection: ConnectionMode::New,
         expected_statuses: vec![StatusRange { from: 200, to: 399 }],
         expected_text: None,
         expected_body: None,
@@ -92,6 +93,16 @@ pub fn with_http(mut check: HealthCheck, change: impl FnOnce(&mut Http)) -> Heal
 
 pub fn with_body(check: HealthCheck, expected: &str) -> HealthCheck {
     with_http(check, |http| http.expected_body = Some(BodyPattern::new(expected)))
+}
+
+/// The check with kept connections.
+pub fn reuse(mut check: HealthCheck) -> HealthCheck {
+    match &mut check.probe {
+        Probe::Http { http, .. } => http.connection = ConnectionMode::Reuse,
+        Probe::Grpc { connection, .. } => *connection = ConnectionMode::Reuse,
+        other => panic!("{} has no choice of connections", other.type_name()),
+    }
+    check
 }
 
 /// The check with one expected status.

@@ -64,8 +64,8 @@ async fn assert_every_code(expected_sockets: (usize, usize)) {
         source: Some(source.parse().unwrap()),
         check: Arc::new(icmp()),
     };
-    assert_eq!(network.probe(from("127.0.0.9")).await, ProbeOutcome::completed(L4Ok, "echo reply"));
-    let outcome = network.probe(from("192.0.2.55")).await;
+    assert_eq!(network.probe(from("127.0.0.9"), None).await.outcome, ProbeOutcome::completed(L4Ok, "echo reply"));
+    let outcome = network.probe(from("192.0.2.55"), None).await.outcome;
     assert!(matches!(outcome, ProbeOutcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
 }
 

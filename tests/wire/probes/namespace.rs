@@ -14,7 +14,7 @@ const ADDRESS: &str = "192.0.2.7";
 fn probe_from(namespace: Option<&str>, check: HealthCheck) -> ProbeOutcome {
     let thread = ProbeThread::start(namespace.map(Into::into)).unwrap();
     let target = ProbeTarget { address: ADDRESS.parse().unwrap(), source: None, check: Arc::new(check) };
-    thread.block_on(async move || NetworkProber::new("1.2.3").probe(target).await).unwrap()
+    thread.block_on(async move || NetworkProber::new("1.2.3").probe(target, None).await.outcome).unwrap()
 }
 
 #[test]

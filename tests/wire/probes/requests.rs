@@ -94,14 +94,14 @@ async fn probe_uses_its_source_address_and_ends_with_a_reset() {
     let check = Arc::new(tcp(server.address.port()));
     let source: IpAddr = "127.0.0.9".parse().unwrap();
     let target = ProbeTarget { address: server.address.ip(), source: Some(source), check: Arc::clone(&check) };
-    assert_eq!(network.probe(target).await, ProbeOutcome::completed(L4Ok, "connected"));
+    assert_eq!(network.probe(target, None).await.outcome, ProbeOutcome::completed(L4Ok, "connected"));
     let (peer, end) = server.first_end().await;
     assert_eq!(peer.ip(), source);
     assert_eq!(end, Some(std::io::ErrorKind::ConnectionReset));
 
     let elsewhere = Some("192.0.2.55".parse().unwrap());
     let target = ProbeTarget { address: server.address.ip(), source: elsewhere, check };
-    let outcome = network.probe(target).await;
+    let outcome = network.probe(target, None).await.outcome;
     assert!(matches!(outcome, ProbeOutcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
 }
 

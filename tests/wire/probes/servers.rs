@@ -44,6 +44,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// The number of requests so far.
+    pub fn requests(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
     pub fn add_request(&self, request: String) {
         self.requests.lock().unwrap().push(request);
     }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::{metrics::BackendProbeMetrics, probe_path::ProbeEffect, publisher::HealthUpdate, suspicion::SuccessCount};
+use crate::{
+    KeptConnection, metrics::BackendProbeMetrics, probe_path::ProbeEffect, publisher::HealthUpdate,
+    suspicion::SuccessCount,
+};
 use maglev_model::{
     config::{Backend, HealthCheck},
     health::{BackendState, ProbeCode, machine::Machine},
@@ -25,6 +28,8 @@ pub struct BackendLoop {
     /// The start of the next probe; `None` while a probe is in flight or none is to be sent.
     pub(crate) due: Option<Instant>,
     pub(crate) in_flight: Option<InFlightProbe>,
+    /// The connection of the last probe, for the next one.
+    pub(crate) connection: Option<KeptConnection>,
     /// `None` while the backend is not probed.
     pub(crate) metrics: Option<BackendProbeMetrics>,
 }
@@ -40,6 +45,7 @@ impl BackendLoop {
             failing_since: None,
             due: None,
             in_flight: None,
+            connection: None,
             metrics: None,
         };
         new.restart();
@@ -74,9 +80,10 @@ impl BackendLoop {
         true
     }
 
-    /// Aborts the probe in flight and sets the state that the probe mode requires.
+    /// Aborts the probe in flight, ends the kept connection and sets the state that the probe mode requires.
     fn restart(&mut self) {
         self.in_flight = None;
+        self.connection = None;
         self.failing_since = None;
         match self.backend.probe_mode() {
             ProbeMode::Probed(check) => self.machine = self.machine.with_thresholds(check.rise, check.fall),

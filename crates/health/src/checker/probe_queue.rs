@@ -18,7 +18,7 @@ use futures::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{ProbeOutcome, starvation::Sample};
+use crate::{Probed, starvation::Sample};
 use maglev_model::name::Name;
 
 /// Handle of a probe in flight. Dropping the handle aborts the probe.
@@ -37,7 +37,7 @@ impl Drop for InFlightProbe {
 pub struct FinishedProbe {
     pub(crate) name: Name,
     pub(crate) elapsed: Duration,
-    pub(crate) outcome: ProbeOutcome,
+    pub(crate) probed: Probed,
 }
 
 pub enum QueueEvent {
@@ -72,7 +72,7 @@ impl ProbeQueue {
     pub fn start(
         &mut self,
         name: Name,
-        probe: LocalBoxFuture<'static, ProbeOutcome>,
+        probe: LocalBoxFuture<'static, Probed>,
         started: Instant,
         sample: Sample,
     ) -> InFlightProbe {
@@ -110,7 +110,7 @@ enum QueuedFuture {
 struct QueuedProbe {
     name: Name,
     started: Instant,
-    probe: Abortable<LocalBoxFuture<'static, ProbeOutcome>>,
+    probe: Abortable<LocalBoxFuture<'static, Probed>>,
     /// Shared with the queue: the highest number of a probe that was polled.
     polled: Rc<Cell<u64>>,
     number: u64,
@@ -125,8 +125,8 @@ impl Future for QueuedFuture {
             Self::Probe(QueuedProbe { name, started, probe, polled, number }) => {
                 polled.set(polled.get().max(*number));
                 probe.poll_unpin(context).map(|result| match result {
-                    Ok(outcome) => {
-                        QueueEvent::Finished(FinishedProbe { name: name.clone(), elapsed: started.elapsed(), outcome })
+                    Ok(probed) => {
+                        QueueEvent::Finished(FinishedProbe { name: name.clone(), elapsed: started.elapsed(), probed })
                     }
                     Err(_) => QueueEvent::Aborted(name.clone()),
                 })

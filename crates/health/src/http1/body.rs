@@ -64,6 +64,16 @@ impl Framing {
         }
     }
 
+    /// The bytes between the end of the data and the next response.
+    pub fn end(self) -> &'static [u8] {
+        if let Self::Chunked(_) = self { b"\r\n" } else { b"" }
+    }
+
+    /// True if more than `limit` bytes are known to follow.
+    pub fn exceeds(self, limit: usize) -> bool {
+        matches!(self, Self::Length(left) if left > limit as u64)
+    }
+
     /// True if the end of the connection is the end of the body.
     pub fn ends_with_connection(self) -> bool {
         self == Self::UntilClose

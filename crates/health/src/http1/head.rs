@@ -12,8 +12,18 @@ const MAX_HEADERS: usize = 100;
 pub struct ParsedHead {
     /// Size in bytes.
     pub length: usize,
-    /// The head and the framing of the body that follows; `None` for an interim response.
-    pub last: Option<(ResponseHead, Framing)>,
+    /// `None` for an interim response.
+    pub last: Option<FinalHead>,
+}
+
+/// The head of a final response.
+pub struct FinalHead {
+    pub head: ResponseHead,
+    /// The framing of the body that follows.
+    pub framing: Framing,
+    /// True if the server takes another request on the connection after the body (RFC 9112, section 9.3). False for
+    /// HTTP/1.0, even with `Connection: keep-alive`.
+    pub is_persistent: bool,
 }
 
 /// Parses the beginning of `received`; `None` if the head is not complete.
@@ -42,7 +52,11 @@ pub fn parse(received: &[u8], is_head: bool) -> Result<Option<ParsedHead>, Strin
             .next()
             .map(|value| String::from_utf8_lossy(value).into()),
     };
-    Ok(Some(ParsedHead { length, last: Some((head, framing)) }))
+    let has_close = values(response.headers, "connection")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+    let is_persistent = response.version == Some(1) && !has_close && status != 101 && !framing.ends_with_connection();
+    Ok(Some(ParsedHead { length, last: Some(FinalHead { head, framing, is_persistent }) }))
 }
 
 fn values<'a>(headers: &'a [Header<'_>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
@@ -111,8 +125,25 @@ mod tests {
 
     fn parsed(text: &str) -> Result<(u16, Framing), String> {
         let parsed = parse(text.as_bytes(), false)?.expect("the head is complete");
-        let (head, framing) = parsed.last.expect("it is final");
-        Ok((head.status, framing))
+        let last = parsed.last.expect("it is final");
+        Ok((last.head.status, last.framing))
+    }
+
+    #[test]
+    fn connection_persists_unless_the_server_closes_it() {
+        let table = [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", true),
+            ("HTTP/1.1 204 No Content\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: keep-alive\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: x, Close\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\n", false),
+            ("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", false),
+        ];
+        for (text, expected) in table {
+            let last = parse(text.as_bytes(), false).unwrap().unwrap().last.unwrap();
+            assert_eq!(last.is_persistent, expected, "{text}");
+        }
     }
 
     #[test]

@@ -45,14 +45,14 @@ impl FaultTrackingStream {
 }
 
 impl TlsFault {
-    /// Changes the outcome of an exchange without a response to `L6RSP` if TLS failed.
-    pub fn attribute(&self, result: Result<ProbeOutcome, ProbeOutcome>) -> Result<ProbeOutcome, ProbeOutcome> {
-        result.map_err(|outcome| match (&*self.0.borrow(), &outcome) {
+    /// Changes the outcome of a failed exchange without a response to `L6RSP` if TLS failed.
+    pub fn attribute(&self, outcome: ProbeOutcome) -> ProbeOutcome {
+        match (&*self.0.borrow(), &outcome) {
             (Some(fault), ProbeOutcome::Completed { code: ProbeCode::L7Response, .. }) => {
                 ProbeOutcome::completed(ProbeCode::L6Response, format!("TLS failed after the handshake: {fault}"))
             }
             _ => outcome,
-        })
+        }
     }
 }
 

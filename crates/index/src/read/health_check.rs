@@ -157,8 +157,9 @@ fn probe_settings(spec: &HealthCheckSpec, compiled: Option<&BodyPattern>) -> Res
             Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref(), compiled)?, tls: Some(tls) })
         }
         CheckType::Grpc => {
-            let service = spec.grpc.as_ref().and_then(|grpc| grpc.service.clone()).unwrap_or_default();
-            Ok(Probe::Grpc { port: port()?, service, tls: tls? })
+            let Grpc { service, connection } = spec.grpc.clone().unwrap_or_default();
+            let (service, connection) = (service.unwrap_or_default(), connection.into());
+            Ok(Probe::Grpc { port: port()?, service, connection, tls: tls? })
         }
     }
 }
@@ -206,6 +207,7 @@ fn http(spec: Option<&crd::Http>, compiled: Option<&BodyPattern>) -> Result<Http
         path: spec.path,
         host: spec.host,
         method: spec.method.into(),
+        connection: spec.connection.into(),
         expected_statuses: spec.expected_statuses.into_iter().map(Into::into).collect(),
         expected_text: spec.expected_text,
         expected_body,

@@ -12,7 +12,7 @@ use crate::object::NodeObject;
 use maglev_crd::{self as crd, DRAIN_ANNOTATION, DrainSpec, DrainTrigger, NodeCheckType, NodeHealthCheck};
 use maglev_model::{
     Name,
-    config::{Check, HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange},
+    config::{Check, ConnectionMode, HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange},
     derived::DerivedName,
     drain::DrainConf,
     vip::Family,
@@ -199,6 +199,7 @@ fn request(path: &str) -> Http {
         path: path.to_owned(),
         host: None,
         method: HttpMethod::Get,
+        connection: ConnectionMode::New,
         expected_statuses: vec![StatusRange { from: 200, to: 399 }],
         expected_text: None,
         expected_body: None,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{IndexFixture, at, check, frontend, name, vip, with, without};
 use maglev_model::{
-    config::{Check, DisruptionBudget, HttpMethod, Kind, Probe, RampUp, StatusRange},
+    config::{Check, ConnectionMode, DisruptionBudget, HttpMethod, Kind, Probe, RampUp, StatusRange},
     path::PathProbe,
     problem::Reason,
     vip::Encap,
@@ -28,6 +28,25 @@ fn absent_fields_of_a_health_check_have_their_defaults() {
     let Probe::Http { port, http, tls: None } = &check.probe else { panic!("{:?}", check.probe) };
     assert_eq!((port.get(), http.path.as_str(), &http.host, http.method), (8080, "/", &None, HttpMethod::Get));
     assert_eq!(http.expected_statuses, [StatusRange { from: 200, to: 399 }]);
+}
+
+#[test]
+fn connections_of_probes_are_new_unless_reuse_is_set() {
+    let settings = |connection: &Value| {
+        [
+            json!({"type": "HTTP", "port": 80, "http": {"connection": connection}}),
+            json!({"type": "HTTPS", "port": 443, "http": {"host": "web.example", "connection": connection}}),
+            json!({"type": "GRPC", "port": 1, "grpc": {"connection": connection}}),
+        ]
+    };
+    for spec in settings(&json!("Reuse")) {
+        assert_eq!(probe(&spec).connection(), Some(ConnectionMode::Reuse), "{spec}");
+    }
+    let absent = [json!({"type": "HTTP", "port": 80}), json!({"type": "GRPC", "port": 1})];
+    for spec in settings(&json!("New")).iter().chain(&absent) {
+        assert_eq!(probe(spec).connection(), Some(ConnectionMode::New), "{spec}");
+    }
+    assert_eq!(probe(&json!({"type": "TCP", "port": 1})).connection(), None);
 }
 
 #[test]

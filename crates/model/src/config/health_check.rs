@@ -76,6 +76,8 @@ pub enum Probe {
         port: NonZeroU16,
         /// The name of the checked service; empty for the server as a whole.
         service: String,
+        /// The connections that the probes use.
+        connection: ConnectionMode,
         /// The TLS settings; `None` without TLS.
         tls: Option<Tls>,
     },
@@ -87,6 +89,15 @@ impl Probe {
         match self {
             Self::Icmp => None,
             Self::Tcp { tls, .. } | Self::Http { tls, .. } | Self::Grpc { tls, .. } => tls.as_mut(),
+        }
+    }
+
+    /// The connections that the probes use; `None` for a type that has no choice.
+    pub fn connection(&self) -> Option<ConnectionMode> {
+        match self {
+            Self::Icmp | Self::Tcp { .. } => None,
+            Self::Http { http, .. } => Some(http.connection),
+            Self::Grpc { connection, .. } => Some(*connection),
         }
     }
 
@@ -111,6 +122,8 @@ pub struct Http {
     pub host: Option<String>,
     /// The method.
     pub method: HttpMethod,
+    /// The connections that the probes use.
+    pub connection: ConnectionMode,
     /// Statuses that count as success; never empty.
     pub expected_statuses: Vec<StatusRange>,
     /// Text that must occur anywhere in the first 64 KiB of the body. Excludes `expected_body`.
@@ -152,6 +165,26 @@ pub enum HttpMethod {
     Get,
     /// `HEAD`.
     Head,
+}
+
+/// The connections that the probes of a backend use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConnectionMode {
+    /// Each probe opens a connection.
+    #[default]
+    New,
+    /// Up to 10 probes in a row use one connection.
+    Reuse,
+}
+
+impl ConnectionMode {
+    /// The spelling in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "New",
+            Self::Reuse => "Reuse",
+        }
+    }
 }
 
 /// An inclusive range of HTTP statuses.

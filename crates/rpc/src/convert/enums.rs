@@ -3,7 +3,7 @@
 use super::Malformed;
 use crate::proto;
 use maglev_model::{
-    config::{AdminState, HttpMethod, Kind},
+    config::{AdminState, ConnectionMode, HttpMethod, Kind},
     drain::DrainState,
     event::{FrontendState, Level, ProgramResult},
     health::{BackendState, ProbeCode},
@@ -33,6 +33,25 @@ macro_rules! same_names {
             }
         }
     };
+}
+
+impl From<ConnectionMode> for proto::ConnectionMode {
+    fn from(mode: ConnectionMode) -> Self {
+        match mode {
+            ConnectionMode::New => Self::New,
+            ConnectionMode::Reuse => Self::Reuse,
+        }
+    }
+}
+
+/// Agents without this setting open a connection for each probe.
+impl From<proto::ConnectionMode> for ConnectionMode {
+    fn from(mode: proto::ConnectionMode) -> Self {
+        match mode {
+            proto::ConnectionMode::Unspecified | proto::ConnectionMode::New => Self::New,
+            proto::ConnectionMode::Reuse => Self::Reuse,
+        }
+    }
 }
 
 same_names!(AdminState, AdminState, "admin_state", [Enabled = Enabled, Paused = Paused, Disabled = Disabled]);

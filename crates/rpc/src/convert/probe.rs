@@ -69,16 +69,18 @@ impl From<&Probe> for wire::Probe {
                 path: http.path.clone(),
                 host: http.host.clone(),
                 method: proto::HttpMethod::from(http.method).into(),
+                connection: proto::ConnectionMode::from(http.connection).into(),
                 expected_statuses: http.expected_statuses.iter().map(|range| (*range).into()).collect(),
                 expected_body: http.expected_body.as_ref().map(|pattern| pattern.source().to_owned()),
                 expected_text: http.expected_text.clone(),
                 header_names: http.headers.iter().map(|(name, _)| name.clone()).collect(),
                 tls: convert_tls(tls),
             }),
-            Probe::Grpc { port, service, tls } => Self::Grpc(proto::GrpcProbe {
+            Probe::Grpc { port, service, connection, tls } => Self::Grpc(proto::GrpcProbe {
                 port: port.get().into(),
                 service: service.clone(),
                 tls: convert_tls(tls),
+                connection: proto::ConnectionMode::from(*connection).into(),
             }),
         }
     }
@@ -92,8 +94,10 @@ impl TryFrom<wire::Probe> for Probe {
             wire::Probe::Icmp(proto::IcmpProbe {}) => Self::Icmp,
             wire::Probe::Tcp(tcp) => Self::Tcp { port: port(tcp.port, "port")?, tls: tcp.tls.map(Tls::from) },
             wire::Probe::Http(http) => read_http(http)?,
-            wire::Probe::Grpc(proto::GrpcProbe { port: number, service, tls }) => {
-                Self::Grpc { port: port(number, "port")?, service, tls: tls.map(Tls::from) }
+            wire::Probe::Grpc(grpc) => {
+                let connection = grpc.connection().into();
+                let proto::GrpcProbe { port: number, service, tls, connection: _ } = grpc;
+                Self::Grpc { port: port(number, "port")?, service, connection, tls: tls.map(Tls::from) }
             }
         })
     }
@@ -102,6 +106,7 @@ impl TryFrom<wire::Probe> for Probe {
 fn read_http(probe: proto::HttpProbe) -> Result<Probe, Malformed> {
     let http = Http {
         method: probe.method().try_into()?,
+        connection: probe.connection().into(),
         path: probe.path,
         host: probe.host,
         expected_statuses: probe.expected_statuses.into_iter().map(StatusRange::try_from).collect::<Result<_, _>>()?,

@@ -13,7 +13,7 @@ use crate::{
 use maglev_model::{
     Name,
     actual::LbDump,
-    config::{HealthCheck, Probe},
+    config::{ConnectionMode, HealthCheck, Probe},
     counters::StatsSnapshot,
     event::Event,
     view::{Fold as _, View},
@@ -88,6 +88,22 @@ fn values_of_probe_headers_are_not_sent() {
     http.headers = vec![("Authorization".into(), "Bearer s3cret".into())];
     let written = format!("{:?}", proto::HealthCheck::from(&*check));
     assert!(written.contains("Authorization") && !written.contains("s3cret"), "{written}");
+}
+
+#[test]
+fn probes_of_an_agent_without_kept_connections_open_a_connection_each() {
+    let (mut generator, name) = (ChangeGenerator::new(1), Name::namespaced("shop", "web"));
+    let mut message = std::iter::repeat_with(|| generator.check(&name))
+        .find(|check| check.probe.connection() == Some(ConnectionMode::Reuse))
+        .map(|check| proto::HealthCheck::from(&*check))
+        .expect("a check with kept connections is generated");
+    match message.probe.as_mut().expect("it has a probe") {
+        proto::health_check::Probe::Http(http) => http.connection = 0,
+        proto::health_check::Probe::Grpc(grpc) => grpc.connection = 0,
+        other => panic!("{other:?} has no choice of connections"),
+    }
+    let read = HealthCheck::try_from(over_the_wire(&message)).expect("the message is valid");
+    assert_eq!(read.probe.connection(), Some(ConnectionMode::New));
 }
 
 #[test]

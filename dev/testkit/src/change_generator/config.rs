@@ -6,9 +6,9 @@ use maglev_model::{
     body_pattern::BodyPattern,
     change::{ConfigDelta, Problems},
     config::{
-        AdminState, Backend, Check, Config, DisruptionBudget, ForeignVips, Frontend, HeaderValue, HealthCheck, Http,
-        HttpMethod, Kind, Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, RampUp, Standing,
-        StatusRange, SyncConf, Tls, VppConf,
+        AdminState, Backend, Check, Config, ConnectionMode, DisruptionBudget, ForeignVips, Frontend, HeaderValue,
+        HealthCheck, Http, HttpMethod, Kind, Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf,
+        RampUp, Standing, StatusRange, SyncConf, Tls, VppConf,
     },
     drain::{DrainConf, OnDeadline},
     name::Name,
@@ -102,12 +102,18 @@ impl ChangeGenerator {
         match self.rng.u8(..4) {
             0 => Probe::Icmp,
             1 => Probe::Tcp { port: self.port(), tls: self.some(tls) },
-            2 => Probe::Grpc { port: self.port(), service: self.text().to_string(), tls: self.some(tls) },
+            2 => Probe::Grpc {
+                port: self.port(),
+                service: self.text().to_string(),
+                connection: self.connection(),
+                tls: self.some(tls),
+            },
             _ => {
                 let http = Http {
                     path: "/".into(),
                     host: self.some(|generator| generator.text().to_string()),
                     method: if self.rng.bool() { HttpMethod::Get } else { HttpMethod::Head },
+                    connection: self.connection(),
                     expected_statuses: vec![StatusRange { from: self.rng.u16(..), to: self.rng.u16(..) }],
                     expected_text: None,
                     expected_body: self.some(|generator| BodyPattern::new(&generator.text())),
@@ -120,6 +126,10 @@ impl ChangeGenerator {
                 Probe::Http { port: self.port(), http, tls: self.some(tls) }
             }
         }
+    }
+
+    fn connection(&mut self) -> ConnectionMode {
+        if self.rng.bool() { ConnectionMode::New } else { ConnectionMode::Reuse }
     }
 
     fn backend(&mut self, name: &Name) -> Arc<Backend> {

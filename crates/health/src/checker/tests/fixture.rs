@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{HealthOptions, ProbeOutcome, ProbeTarget, Prober, checker::Checker};
+use crate::{HealthOptions, KeptConnection, ProbeOutcome, ProbeTarget, Probed, Prober, checker::Checker};
 use maglev_model::{
     config::{Backend, Check, Config, HealthCheck, NodeConfig},
     event::Event,
@@ -90,7 +90,7 @@ impl Drop for InFlightGuard {
 }
 
 impl Prober for ScriptedProber {
-    fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome> {
+    fn probe(&self, target: ProbeTarget, _: Option<KeptConnection>) -> LocalBoxFuture<'static, Probed> {
         let mut script = self.script.borrow_mut();
         let address = target.address;
         *script.in_flight.entry(address).or_default() += 1;
@@ -101,7 +101,7 @@ impl Prober for ScriptedProber {
         async move {
             let _guard = guard;
             let _ = timeout(target.check.timeout, sleep(after)).await;
-            outcome
+            outcome.into()
         }
         .boxed_local()
     }

@@ -89,8 +89,15 @@ async fn metrics_and_events_match_the_servers_counts() {
             let name = Name::namespaced("shop", name);
             let check = Check::Probe(Arc::new(check.clone()));
             let (revision, address) = (Revision::default(), server.address.ip());
-            let backend =
-                Backend { name: name.clone(), revision, address, admin_state, drain: DrainConf::default(), check };
+            let backend = Backend {
+                name: name.clone(),
+                revision,
+                address,
+                admin_state,
+                pause_cause: None,
+                drain: DrainConf::default(),
+                check,
+            };
             config.backends.insert(name, Arc::new(backend));
         }
         config

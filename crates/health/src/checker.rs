@@ -15,6 +15,7 @@ mod tests;
 use std::{collections::HashMap, time::Duration};
 
 use fastrand::Rng;
+use futures::FutureExt;
 use jiff::SignedDuration;
 use tokio::{
     sync::watch,
@@ -160,6 +161,12 @@ impl<P: Prober> Checker<P> {
     }
 
     async fn wait(&mut self, config_open: bool, shutdown: &CancellationToken) -> WakeReason {
+        // Most probes finish together with others: their results need no timer and no registration for other events.
+        let is_interrupted =
+            shutdown.is_cancelled() || (config_open && !matches!(self.config_rx.has_changed(), Ok(false)));
+        if !is_interrupted && let Some(event) = self.queue.next().now_or_never() {
+            return WakeReason::Queue(event);
+        }
         let deadline = self.next_deadline();
         // The order matters: a probe that a new configuration ends must not be counted first, and a finished probe must
         // not lose against a timer.
@@ -316,14 +323,18 @@ impl<P: Prober> Checker<P> {
             fail_open,
         };
         let effect = path.count(&probe, &mut backend_loop.failing_since, now);
+        let before = backend_loop.health_update(Some(code));
         backend_loop.observe(code.is_success(), effect);
+        let after = backend_loop.health_update(Some(code));
         // The suspicion is published before the transition that it explains, in the same batch.
         let ProbeEffect { failure, success, .. } = effect;
         let (begins, ends) = (failure == FailureEffect::PathSuspect, success == SuccessEffect::SuspicionEnded);
         if begins || ends {
             self.publisher.set_suspect(family, begins);
         }
-        self.publisher.update(name, &backend_loop.health_update(Some(code)));
+        if after != before {
+            self.publisher.update(name, &after);
+        }
         match (failure, success) {
             // When a suspicion begins, probes of the whole family soon show if the path is at fault; when it ends,
             // which backends are down.

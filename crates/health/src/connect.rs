@@ -10,7 +10,7 @@ use nix::{
     sys::socket::{SetSockOpt, sockopt::IpBindAddressNoPort},
 };
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpStream;
+use tokio::{io::Interest, net::TcpStream};
 
 use maglev_model::health::ProbeCode;
 
@@ -87,7 +87,11 @@ async fn finish(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
         Err(error) => return Err(error),
     }
     let stream = TcpStream::from_std(socket.into())?;
-    stream.writable().await?;
+    let ready = stream.ready(Interest::WRITABLE | Interest::ERROR).await?;
+    // An error of the socket also closes both directions.
+    if !(ready.is_error() || ready.is_read_closed() || ready.is_write_closed()) {
+        return Ok(stream);
+    }
     match stream.take_error()? {
         Some(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
         _ => Ok(stream),

@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc};
 use imbl::OrdMap;
 use parking_lot::{Mutex, MutexGuard};
 use prometheus::{
-    GaugeVec, Opts, Registry,
-    core::{Collector, Desc},
-    proto::MetricFamily,
+    Opts, Registry,
+    core::{Collector, Desc, Describer},
+    proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 
 use maglev_model::{
@@ -32,8 +32,14 @@ impl LastProbes {
     /// Records the last probe of `name`, and the health counter after that probe.
     pub(crate) fn record(&self, name: &Name, counter: Option<u16>, last: LastProbe) {
         let mut entries = self.entries();
-        let probes = entries.get(name).map_or(0, |probing| probing.probes) + 1;
-        entries.insert(name.clone(), Arc::new(Probing { counter, probes, last: Some(last) }));
+        if let Some(probing) = entries.get_mut(name) {
+            // Copied only while a reader holds it.
+            let Probing { counter: old, probes, last: before } = Arc::make_mut(probing);
+            (*old, *before) = (counter, Some(last));
+            *probes += 1;
+        } else {
+            entries.insert(name.clone(), Arc::new(Probing { counter, probes: 1, last: Some(last) }));
+        }
     }
 
     /// Removes the entry of a backend that was removed or is probed in another way now.
@@ -46,8 +52,8 @@ impl LastProbes {
     /// # Errors
     /// The registry has a metric of this name already.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        let metric = HealthMetric { last_probes: self.clone(), description: HealthMetric::gauges()? };
-        registry.register(Box::new(metric))
+        let desc = Opts::new(NAME, HELP).variable_labels(vec![LABEL.to_owned()]).describe()?;
+        registry.register(Box::new(HealthMetric { last_probes: self.clone(), desc }))
     }
 
     fn entries(&self) -> MutexGuard<'_, ProbesByBackend> {
@@ -61,34 +67,40 @@ impl fmt::Debug for LastProbes {
     }
 }
 
-/// The health counters of all backends as a metric.
+const NAME: &str = "maglev_backend_health";
+const HELP: &str = "HAProxy's health counter of a Backend, 0 to rise + fall - 1: the Backend is up if it is at least rise. \
+                    Absent while the state is unknown, and if the Backend is not probed.";
+const LABEL: &str = "backend";
+
+/// The health counters of all backends as a metric. Its series are built for each scrape, without a gauge for each.
 struct HealthMetric {
     last_probes: LastProbes,
-    /// Without series; only its description is used.
-    description: GaugeVec,
-}
-
-impl HealthMetric {
-    fn gauges() -> prometheus::Result<GaugeVec> {
-        let help = "HAProxy's health counter of a Backend, 0 to rise + fall - 1: the Backend is up if it is at least rise. \
-                    Absent while the state is unknown, and if the Backend is not probed.";
-        GaugeVec::new(Opts::new("maglev_backend_health", help), &["backend"])
-    }
+    desc: Desc,
 }
 
 impl Collector for HealthMetric {
     fn desc(&self) -> Vec<&Desc> {
-        self.description.desc()
+        vec![&self.desc]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let Ok(gauges) = Self::gauges() else { return Vec::new() };
         let entries = self.last_probes.entries().clone();
-        for (name, probing) in &entries {
-            if let Some(counter) = probing.counter {
-                gauges.with_label_values(&[name.as_str()]).set(counter.into());
-            }
-        }
-        gauges.collect()
+        let metric = |(name, probing): (&Name, &Arc<Probing>)| {
+            let mut label = LabelPair::default();
+            label.set_name(LABEL.to_owned());
+            label.set_value(name.to_string());
+            let mut gauge = Gauge::default();
+            gauge.set_value(probing.counter?.into());
+            let mut metric = Metric::default();
+            metric.set_label(vec![label]);
+            metric.set_gauge(gauge);
+            Some(metric)
+        };
+        let mut family = MetricFamily::default();
+        family.set_name(NAME.to_owned());
+        family.set_help(HELP.to_owned());
+        family.set_field_type(MetricType::GAUGE);
+        family.set_metric(entries.iter().filter_map(metric).collect());
+        vec![family]
     }
 }

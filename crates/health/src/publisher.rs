@@ -26,6 +26,7 @@ pub struct Publisher {
 }
 
 /// The current health of one backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthUpdate {
     pub(crate) address: IpAddr,
     pub(crate) state: BackendState,

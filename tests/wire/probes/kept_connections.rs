@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     LIMIT,
-    checks::{self, grpc, http, https, reuse, tls, with_body, with_http},
+    checks::{grpc, http, https, reuse, tls, with_body, with_http},
     http2::{health_service, response, talks_http2},
     keep_alive::{
         Reaction::{self, Close, Respond, RespondAndClose, Silence},

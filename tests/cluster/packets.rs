@@ -5,6 +5,7 @@ mod clients;
 mod drain;
 mod required_path;
 mod restarts;
+mod service_pods;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -314,6 +315,19 @@ async fn backend_is_drained_when_its_last_flow_ends_or_is_flushed() {
     sandbox.signal(Signal::SIGINT);
     assert!(sandbox.ended().await.success());
     sandbox.until_no_process_is_left().await;
+}
+
+#[tokio::test]
+async fn pods_of_a_service_take_flows_and_keep_them_without_a_controller() {
+    if let Some(reason) = packets::missing() {
+        return print(&format!("pods_of_a_service_take_flows is NOT RUN: {reason}\n"));
+    }
+    let mut sandbox = Sandbox::up_with_service("service", &["--packets", "on"]).await;
+    service_pods::follow_pods(&sandbox).await;
+    sandbox.signal(Signal::SIGINT);
+    assert!(sandbox.ended().await.success());
+    sandbox.until_no_process_is_left().await;
+    assert_eq!(namespaces(&sandbox), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -36,8 +36,14 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a sandbox with simulated counters instead of packets, unless `more` contains `--packets`.
+    /// Starts a sandbox without a Service of type LoadBalancer, and with simulated counters instead of packets, unless `more`
+    /// contains `--packets`.
     pub async fn up(name: &str, more: &[&str]) -> Self {
+        Self::up_with_service(name, &[more, &["--no-service"]].concat()).await
+    }
+
+    /// The same with the demo's Service.
+    pub async fn up_with_service(name: &str, more: &[&str]) -> Self {
         // Builds the assets before the start limit begins.
         Assets::from_checkout(&root()).await.unwrap();
         let lock = lock_machine().await;
@@ -182,8 +188,10 @@ fn weight(backend: usize, value: u8) -> String {
 
 #[tokio::test]
 async fn demo_serves_reports_status_and_follows_changes() {
-    let mut sandbox = Sandbox::up("demo", &["--packets", "auto"]).await;
-    assert!(sandbox.output().contains("kubectl logs -f ds/maglevd"), "{}", sandbox.output());
+    let mut sandbox = Sandbox::up_with_service("demo", &["--packets", "auto"]).await;
+    for command in ["kubectl logs -f ds/maglevd", "maglevc show frontend shop-80-tcp"] {
+        assert!(sandbox.output().contains(command), "{}", sandbox.output());
+    }
     assert_eq!(sandbox.agents().await.len(), 2);
 
     let listed = sandbox.kubectl(&["get", "mfe,mbe,mhc", "-A"]).await;
@@ -233,6 +241,33 @@ async fn demo_serves_reports_status_and_follows_changes() {
     let ended = sandbox.ended().await;
     assert!(ended.success(), "{ended}:\n{}", sandbox.output());
     assert!(!sandbox.dir.join("ready").exists());
+    sandbox.until_no_process_is_left().await;
+}
+
+#[tokio::test]
+async fn service_without_packets_has_endpoints_written_by_hand() {
+    let mut sandbox = Sandbox::up_with_service("endpoints", &["--nodes", "1"]).await;
+    let vip = VppVip { address: [203, 0, 113, 90].into(), length: 32, protocol: 6, port: 80 };
+    let until_weights = async |expected: [u8; 2]| {
+        let expected: BTreeMap<IpAddr, u8> =
+            [81, 82].map(|last| [192, 0, 2, last].into()).into_iter().zip(expected).collect();
+        eventually(&format!("VPP has the weights {expected:?}"), async || {
+            let vips = vpp_state(&sandbox, "node-a").await;
+            let weights: BTreeMap<_, _> =
+                vips.get(&vip)?.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
+            (weights == expected).then_some(())
+        })
+        .await;
+    };
+    until_weights([10, 10]).await;
+    // The command that the demo prints.
+    let output = sandbox.output();
+    let patch = output.lines().find_map(|line| line.trim().strip_prefix('\'')?.strip_suffix('\''));
+    let patch = patch.unwrap_or_else(|| panic!("no patch is printed: {output}"));
+    sandbox.kubectl(&["patch", "endpointslice", "shop-1", "--type=json", "-p", patch]).await;
+    until_weights([0, 10]).await;
+    sandbox.signal(Signal::SIGINT);
+    assert!(sandbox.ended().await.success());
     sandbox.until_no_process_is_left().await;
 }
 

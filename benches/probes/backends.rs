@@ -32,7 +32,10 @@ use crate::process::Child;
 
 /// The argument that makes this program the server.
 const ROLE: &str = "--serve-backends";
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+/// The response to a request with `Connection: close`.
+const LAST_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+const CLOSE: &[u8] = b"connection: close";
 /// The name in the server's certificate.
 pub const NAME: &str = "backends.example";
 
@@ -160,18 +163,26 @@ fn acceptor(directory: &Path) -> anyhow::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Reads the head of a request and responds.
+/// Responds to requests until one is to be the last.
 async fn respond(mut stream: impl AsyncRead + AsyncWrite + Unpin, requests: Arc<AtomicU64>) {
     let mut head = [0; 1024];
-    let mut length = 0;
-    while !head[..length].ends_with(b"\r\n\r\n") {
-        match stream.read(&mut head[length..]).await {
-            Ok(more) if more > 0 => length += more,
-            _ => return,
+    loop {
+        let mut length = 0;
+        while !head[..length].ends_with(b"\r\n\r\n") {
+            match stream.read(&mut head[length..]).await {
+                Ok(more) if more > 0 => length += more,
+                _ => return,
+            }
         }
-    }
-    requests.fetch_add(1, Relaxed);
-    if stream.write_all(RESPONSE).await.is_ok() {
-        let _ = stream.shutdown().await;
+        requests.fetch_add(1, Relaxed);
+        let is_last = head[..length].windows(CLOSE.len()).any(|text| text.eq_ignore_ascii_case(CLOSE));
+        let response = if is_last { LAST_RESPONSE } else { RESPONSE };
+        if stream.write_all(response).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+        if is_last {
+            let _ = stream.shutdown().await;
+            return;
+        }
     }
 }

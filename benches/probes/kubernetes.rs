@@ -24,7 +24,7 @@ use crate::backends::{self, address};
 pub const NODE: &str = "bench";
 
 /// The protocol of the checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Http,
     Https,
@@ -34,6 +34,8 @@ pub enum Scheme {
 pub struct Objects {
     pub backends: u32,
     pub scheme: Scheme,
+    /// The field `http.connection` of the check.
+    pub connection: &'static str,
     pub port: u16,
     pub authority: String,
 }
@@ -127,7 +129,7 @@ impl Objects {
         };
         let spec = json!({
             "type": kind, "port": self.port, "interval": "1s", "timeout": "1s",
-            "http": {"path": "/healthz"}, "tls": tls,
+            "http": {"path": "/healthz", "connection": self.connection}, "tls": tls,
         });
         json!({"metadata": metadata("check", Some("bench")), "spec": spec})
     }

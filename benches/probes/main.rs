@@ -1,7 +1,6 @@
 //! The cost of checking many backends once per second, by maglevd and by HAProxy, against the same server.
 //!
-//! `cargo bench --bench probes` takes some minutes; `-- probes/http/1000`, `-- probes/http/10000` or
-//! `-- probes/https/1000` runs one part.
+//! `cargo bench --bench probes` takes some minutes; `-- probes/http/1000` and so on runs one part.
 //!
 //! ```text
 //!  core 0: maglevd (the whole process), or HAProxy with one thread ─▶ core 1: one server on 127.1.0.0/16,
@@ -12,6 +11,9 @@
 //!   interval and timeout 1 s, the usual jitter of 10 %); a simulated VPP is idle.
 //! * **haproxy** has one backend with as many servers (`option httpchk`, `inter 1s`, `spread-checks 10`,
 //!   `nbthread 1`). Over TLS it performs a full handshake each time, as maglevd does.
+//!
+//! The parts with `reuse` set `http.connection: Reuse`, and are compared with the same HAProxy, whose checks open a
+//! connection each: `http-reuse` is for its traffic.
 //!
 //! Both run one after the other, for 10 s of warm-up and 20 s of measurement. CPU is the time of all threads, user and
 //! system, from /proc; memory is the resident memory at the end. Checks are the requests that the server counted. The
@@ -27,7 +29,10 @@ mod kubernetes;
 mod maglevd;
 mod process;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 
@@ -44,10 +49,26 @@ const DURATION: Duration = Duration::from_secs(20);
 /// The core of the checker and the core of the server.
 const CORES: (usize, usize) = (0, 1);
 
-const PARTS: [(&str, Scheme, u32); 3] = [
-    ("probes/http/1000", Scheme::Http, 1_000),
-    ("probes/http/10000", Scheme::Http, 10_000),
-    ("probes/https/1000", Scheme::Https, 1_000),
+/// The checks of one part.
+#[derive(Clone, Copy)]
+struct Part {
+    name: &'static str,
+    scheme: Scheme,
+    connection: &'static str,
+    backends: u32,
+}
+
+const fn part(name: &'static str, scheme: Scheme, connection: &'static str, backends: u32) -> Part {
+    Part { name, scheme, connection, backends }
+}
+
+const PARTS: [Part; 6] = [
+    part("probes/http/1000", Scheme::Http, "New", 1_000),
+    part("probes/http-reuse/1000", Scheme::Http, "Reuse", 1_000),
+    part("probes/http/10000", Scheme::Http, "New", 10_000),
+    part("probes/http-reuse/10000", Scheme::Http, "Reuse", 10_000),
+    part("probes/https/1000", Scheme::Https, "New", 1_000),
+    part("probes/https-reuse/1000", Scheme::Https, "Reuse", 1_000),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -58,7 +79,7 @@ fn main() -> anyhow::Result<()> {
     // `cargo bench -- FILTER` passes the filter to every benchmark.
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let is_selected = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let parts: Vec<_> = PARTS.into_iter().filter(|(name, ..)| is_selected(name)).collect();
+    let parts: Vec<_> = PARTS.into_iter().filter(|part| is_selected(part.name)).collect();
     if parts.is_empty() {
         return Ok(());
     }
@@ -68,7 +89,7 @@ fn main() -> anyhow::Result<()> {
     result
 }
 
-async fn measure(parts: &[(&str, Scheme, u32)]) -> anyhow::Result<()> {
+async fn measure(parts: &[Part]) -> anyhow::Result<()> {
     let haproxy = haproxy::version();
     match &haproxy {
         Ok(version) => println!(
@@ -76,22 +97,28 @@ async fn measure(parts: &[(&str, Scheme, u32)]) -> anyhow::Result<()> {
         ),
         Err(reason) => println!("one check per backend and second, by maglevd only: {reason}"),
     }
-    println!("{:<18} {:<8} {:>10} {:>12} {:>10} {:>9}", "", "", "checks/s", "CPU s per s", "us/check", "MiB");
-    for (name, scheme, count) in parts {
-        let maglevd = measure_maglevd(name, *scheme, *count).await?;
-        if haproxy.is_ok() {
-            let haproxy = measure_haproxy(name, *scheme, *count).await?;
-            let ratio = |value: fn(&Figures) -> f64| value(&maglevd) / value(&haproxy);
-            println!(
-                "{:<18} {:<8} {:>10.2} {:>12} {:>10.2} {:>9.2}",
-                name,
-                "ratio",
-                ratio(|figures| figures.rate),
-                "",
-                ratio(Figures::per_check),
-                ratio(|figures| figures.memory)
-            );
+    println!("{:<23} {:<8} {:>10} {:>12} {:>10} {:>9}", "", "", "checks/s", "CPU s per s", "us/check", "MiB");
+    let mut peers: HashMap<(Scheme, u32), Figures> = HashMap::new();
+    for part in parts {
+        let maglevd = measure_maglevd(part).await?;
+        if haproxy.is_err() {
+            continue;
         }
+        let haproxy = match peers.entry((part.scheme, part.backends)) {
+            Entry::Occupied(measured) => measured.into_mut(),
+            Entry::Vacant(new) => new.insert(measure_haproxy(part).await?),
+        };
+        haproxy.print(part.name, "haproxy");
+        let ratio = |value: fn(&Figures) -> f64| value(&maglevd) / value(haproxy);
+        println!(
+            "{:<23} {:<8} {:>10.2} {:>12} {:>10.2} {:>9.2}",
+            part.name,
+            "ratio",
+            ratio(|figures| figures.rate),
+            "",
+            ratio(Figures::per_check),
+            ratio(|figures| figures.memory)
+        );
     }
     Ok(())
 }
@@ -112,29 +139,30 @@ impl Figures {
     fn print(&self, part: &str, checker: &str) {
         let Self { rate, cpu, memory } = self;
         let each = self.per_check() * 1e6;
-        println!("{part:<18} {checker:<8} {rate:>10.0} {cpu:>12.3} {each:>10.1} {memory:>9.1}");
+        println!("{part:<23} {checker:<8} {rate:>10.0} {cpu:>12.3} {each:>10.1} {memory:>9.1}");
     }
 }
 
-fn objects(backends: &Backends, scheme: Scheme, count: u32) -> Objects {
+fn objects(backends: &Backends, part: &Part) -> Objects {
+    let Part { scheme, connection, backends: count, .. } = *part;
     let port = if scheme == Scheme::Http { backends.port } else { backends.tls_port };
-    Objects { backends: count, scheme, port, authority: backends.authority.clone() }
+    Objects { backends: count, scheme, connection, port, authority: backends.authority.clone() }
 }
 
-async fn measure_maglevd(part: &str, scheme: Scheme, count: u32) -> anyhow::Result<Figures> {
+async fn measure_maglevd(part: &Part) -> anyhow::Result<Figures> {
     let directory = tempfile::tempdir()?;
     let mut backends = Backends::start(directory.path(), CORES.1)?;
-    let mut maglevd = Maglevd::start(objects(&backends, scheme, count), directory.path(), CORES.0).await?;
+    let mut maglevd = Maglevd::start(objects(&backends, part), directory.path(), CORES.0).await?;
     tokio::time::sleep(WARM_UP).await;
     let before = maglevd.metrics().await?;
     let figures = figures(&mut maglevd.process, &mut backends).await?;
     let after = maglevd.metrics().await?;
-    figures.print(part, "maglevd");
+    figures.print(part.name, "maglevd");
     let since = |name: &str| after.sum(name) - before.sum(name);
     let failed = |metrics: &maglevd::Metrics| metrics.sum_with("maglev_probe_total", "result=\"failure\"");
     let delay = |quantile| after.quantile_since(&before, "maglev_probe_start_delay_seconds", quantile) * 1000.0;
     println!(
-        "{:<18} {:<8} start delay p50 {} ms, p99 {} ms; {} failed, {} discarded, {} not sent, {} times at the limit",
+        "{:<23} {:<8} start delay p50 {} ms, p99 {} ms; {} failed, {} discarded, {} not sent, {} times at the limit",
         "",
         "",
         delay(0.5),
@@ -147,14 +175,12 @@ async fn measure_maglevd(part: &str, scheme: Scheme, count: u32) -> anyhow::Resu
     Ok(figures)
 }
 
-async fn measure_haproxy(part: &str, scheme: Scheme, count: u32) -> anyhow::Result<Figures> {
+async fn measure_haproxy(part: &Part) -> anyhow::Result<Figures> {
     let directory = tempfile::tempdir()?;
     let mut backends = Backends::start(directory.path(), CORES.1)?;
-    let mut haproxy = haproxy::start(&objects(&backends, scheme, count), directory.path(), CORES.0)?;
+    let mut haproxy = haproxy::start(&objects(&backends, part), directory.path(), CORES.0)?;
     tokio::time::sleep(WARM_UP).await;
-    let figures = figures(&mut haproxy, &mut backends).await?;
-    figures.print(part, "haproxy");
-    Ok(figures)
+    figures(&mut haproxy, &mut backends).await
 }
 
 async fn figures(checker: &mut Child, backends: &mut Backends) -> anyhow::Result<Figures> {

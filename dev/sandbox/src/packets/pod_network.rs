@@ -122,7 +122,7 @@ impl PodNetwork {
 
     /// Passes a packet from a tunnel through the Service proxy of `node` to a pod. Returns false if it was not delivered.
     pub(super) async fn deliver(&self, node: &Arc<str>, packet: &[u8]) -> bool {
-        let Some((pod, packet)) = self.proxy.to_endpoint(node, packet, Instant::now()) else { return false };
+        let Some((pod, packet)) = self.proxy.forward(node, packet, Instant::now()) else { return false };
         let device = self.pods.read().get(&pod).cloned();
         match device {
             Some(device) => device.send(&packet).await.is_ok(),
@@ -140,7 +140,7 @@ impl PodNetwork {
             if destination(packet).is_none_or(|address| address.is_multicast()) {
                 continue;
             }
-            let Some(answer) = self.proxy.from_endpoint(packet) else { continue };
+            let Some(answer) = self.proxy.answer(packet) else { continue };
             if !self.answers.as_ref().is_some_and(|answers| answers.deliver(&answer)) {
                 self.client.send(&answer).await?;
             }

@@ -66,7 +66,7 @@ impl ServiceProxy {
 
     /// The packet for the endpoint of its flow, and the endpoint's address. `None` if the destination is no Service, or has
     /// no endpoint.
-    pub fn to_endpoint(&self, node: &Arc<str>, packet: &[u8], now: Instant) -> Option<(Ipv4Addr, Vec<u8>)> {
+    pub fn forward(&self, node: &Arc<str>, packet: &[u8], now: Instant) -> Option<(Ipv4Addr, Vec<u8>)> {
         let ends = endpoints(packet)?;
         let service = ServiceAddress { protocol: ends.protocol, address: ends.destination };
         let key = FlowKey { node: Arc::clone(node), client: ends.source, service };
@@ -76,7 +76,7 @@ impl ServiceProxy {
     }
 
     /// The endpoint's answer with the address of the Service as its source. `None` for a packet without a flow.
-    pub fn from_endpoint(&self, packet: &[u8]) -> Option<Vec<u8>> {
+    pub fn answer(&self, packet: &[u8]) -> Option<Vec<u8>> {
         let ends = endpoints(packet)?;
         let key = AnswerKey { protocol: ends.protocol, endpoint: ends.source, client: ends.destination };
         let service = *self.flows.lock().answers.get(&key)?;

@@ -41,7 +41,7 @@ fn rules(endpoints: &[&str]) -> Rules {
 
 /// The endpoint that gets a packet at the node `a`.
 fn endpoint(proxy: &ServiceProxy, flag: &str, now: Instant) -> Option<String> {
-    let (pod, packet) = proxy.to_endpoint(&Arc::from("a"), &tcp(CLIENT, VIP, flag), now)?;
+    let (pod, packet) = proxy.forward(&Arc::from("a"), &tcp(CLIENT, VIP, flag), now)?;
     let pod = format!("{pod}:8080");
     assert_eq!(packet, tcp(CLIENT, &pod, flag));
     Some(pod)
@@ -52,10 +52,10 @@ fn answers_have_the_address_and_port_of_the_service() {
     let (proxy, now) = (ServiceProxy::default(), Instant::now());
     assert_eq!(endpoint(&proxy, "syn", now), None, "no rules");
     proxy.set_rules(rules(&["10.244.1.1"]));
-    assert_eq!(proxy.from_endpoint(&tcp("10.244.1.1:8080", CLIENT, "ack")), None, "no flow");
+    assert_eq!(proxy.answer(&tcp("10.244.1.1:8080", CLIENT, "ack")), None, "no flow");
     let pod = endpoint(&proxy, "syn", now).unwrap();
-    assert_eq!(proxy.from_endpoint(&tcp(&pod, CLIENT, "ack")), Some(tcp(VIP, CLIENT, "ack")));
-    assert_eq!(proxy.to_endpoint(&Arc::from("b"), &tcp(CLIENT, VIP, "syn"), now), None, "no endpoint on the node");
+    assert_eq!(proxy.answer(&tcp(&pod, CLIENT, "ack")), Some(tcp(VIP, CLIENT, "ack")));
+    assert_eq!(proxy.forward(&Arc::from("b"), &tcp(CLIENT, VIP, "syn"), now), None, "no endpoint on the node");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn flow_stays_with_its_endpoint_until_that_is_gone() {
     proxy.set_rules(rules(&["10.244.1.2"]));
     assert_eq!(endpoint(&proxy, "ack", now).unwrap(), "10.244.1.1:8080");
     proxy.forget("10.244.1.1".parse().unwrap());
-    assert_eq!(proxy.from_endpoint(&tcp("10.244.1.1:8080", CLIENT, "ack")), None);
+    assert_eq!(proxy.answer(&tcp("10.244.1.1:8080", CLIENT, "ack")), None);
     assert_eq!(endpoint(&proxy, "ack", now).unwrap(), "10.244.1.2:8080");
 }
 
@@ -89,14 +89,14 @@ fn idle_flows_are_forgotten() {
     endpoint(&proxy, "syn", start).unwrap();
     let other = |now| {
         let packet = tcp("198.51.100.2:40000", VIP, "syn");
-        proxy.to_endpoint(&Arc::from("a"), &packet, now).unwrap();
+        proxy.forward(&Arc::from("a"), &packet, now).unwrap();
     };
     other(start + IDLE_CLOSED);
     assert_eq!(proxy.flows.lock().flows.len(), 2);
     endpoint(&proxy, "fin", start + IDLE_CLOSED).unwrap();
     // Both flows are idle, and one of them is closed. The third one triggers the sweep.
     let packet = tcp("198.51.100.3:40000", VIP, "syn");
-    proxy.to_endpoint(&Arc::from("a"), &packet, start + 2 * IDLE_CLOSED).unwrap();
+    proxy.forward(&Arc::from("a"), &packet, start + 2 * IDLE_CLOSED).unwrap();
     assert_eq!(proxy.flows.lock().flows.len(), 2);
     assert_eq!(proxy.flows.lock().answers.len(), 2);
 }

@@ -103,8 +103,8 @@ impl Message {
     /// Events of an agent.
     pub fn log<'l>(node: Arc<str>, epoch: u64, lines: impl IntoIterator<Item = &'l maglev_fleet::Line>) -> Self {
         let lines = lines.into_iter().map(Line::from).collect();
-        let topic = Topic::Log(Arc::clone(&node));
-        Self::encoded(topic, &Log { node: &node, epoch: format!("{epoch:x}"), lines })
+        let data = patch::to_bytes(&Log { node: &node, epoch: format!("{epoch:x}"), lines });
+        Self::new(Topic::Log(node), Data::Encoded(data))
     }
 
     fn encoded(topic: Topic, data: &impl Serialize) -> Self {

@@ -298,6 +298,13 @@ async fn services_add_only_their_rules_and_flags_to_the_chart() {
         let text = |item: Value| item.as_str().map_or_else(|| rule(item.clone()), str::to_owned);
         assert_eq!(more.into_iter().map(text).collect::<Vec<_>>(), added, "{name}");
     }
+    // Changed rules restart the controller.
+    let checksum = "/spec/template/metadata/annotations/checksum~1rbac";
+    let [with_rules, without_rules] = [&mut with, &mut without].map(|objects| {
+        let deployment = objects.get_mut("Deployment/maglev-controller").unwrap();
+        deployment.pointer_mut(checksum).unwrap().take()
+    });
+    assert_ne!(with_rules, without_rules);
     assert_eq!(with, without, "nothing else differs");
 }
 

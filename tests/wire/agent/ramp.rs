@@ -74,11 +74,13 @@ async fn steps_are_as_computed_and_each_is_a_sync_of_its_own() {
     node.set_state(&c, Down);
     until_weight(&node, key, &c, 0).await;
     let mark = node.simulator.mark();
+    // The line of a sync follows once the moved buckets are known.
+    let is_sync = |line: &&String| line.starts_with("vpp-lb-sync-done ") && line.contains(" as-weight-updated=1 ");
+    node.until("the failure is a sync", |node| node.log().iter().any(|line| is_sync(&line))).await;
     node.clear_log();
     node.set_state(&c, Up);
     until_weight(&node, key, &c, 10).await;
     assert_eq!(weights_set(&node, key, mark), steps(3, 1..=10));
-    let is_sync = |line: &&String| line.starts_with("vpp-lb-sync-done ") && line.contains(" as-weight-updated=1 ");
     node.until("each step is a sync", |node| node.log().iter().filter(is_sync).count() == 10).await;
     let ramps = node.ramps("web");
     let progress = |ramps: &Ramps| ramps.get(&c.address).map(|ramp| (ramp.weight.get(), ramp.step, ramp.steps));

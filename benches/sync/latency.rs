@@ -129,8 +129,8 @@ struct Kind {
 }
 
 const KINDS: [Kind; 2] = [
-    Kind { users: 15, servers: 1..IN_TURN + 1, blocks: 200, flips: IN_TURN },
-    Kind { users: VIPS as usize, servers: 0..1, blocks: 80, flips: 6 },
+    Kind { users: 15, servers: 1..IN_TURN + 1, blocks: 120, flips: IN_TURN },
+    Kind { users: VIPS as usize, servers: 0..1, blocks: 50, flips: 6 },
 ];
 
 /// Measures on `vpp`, which has none of the VIPs, and prints a line for each kind of transition.

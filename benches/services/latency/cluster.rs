@@ -264,7 +264,9 @@ fn follow_slices(client: Client) -> Arrivals {
             let now = Instant::now();
             if let Ok(Event::Apply(slice) | Event::InitApply(slice)) = event {
                 let version = slice.resource_version().unwrap_or_default();
-                arrivals_tx.send_modify(|arrivals| drop(arrivals.insert(version, now)));
+                arrivals_tx.send_modify(|arrivals| {
+                    arrivals.insert(version, now);
+                });
             }
         }
     });

@@ -189,7 +189,10 @@ async fn last_backend(sandbox: &Sandbox) {
     let (status, output) = maglevc(sandbox, &["drain", "backend", "spare-1", "--force"]).await;
     assert!(status.success() && output.contains("no tracked flows"), "{output}");
     let (status, output) = maglevc(sandbox, &["drain", "node", "node-a"]).await;
-    assert!(status.code() == Some(1) && output.contains("no Backend has an address of Node node-a"), "{output}");
+    assert!(
+        status.code() == Some(1) && output.contains("no Backend to change has an address of Node node-a ("),
+        "{output}"
+    );
     undrain(sandbox, "spare-1").await;
 }
 

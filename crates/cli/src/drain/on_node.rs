@@ -33,7 +33,7 @@ pub async fn backends_of_node(
     let names = names_on_node(&nodes, node, &addresses, includes);
     if names.is_empty() {
         bail!(
-            "no Backend to change has an address of Node {node}, which has {}, and no pool follows a Service",
+            "no Backend to change has an address of Node {node} ({}), and no pool follows a Service",
             addresses.join(", ")
         );
     }

@@ -138,6 +138,7 @@ impl Cluster {
             tasks.push(spawn_blocking(move || {
                 while vpp.snapshot().weights(vip) != expected {
                     assert!(start.elapsed() < TIMEOUT, "Service {number} has {:?}", vpp.snapshot().weights(vip));
+                    #[expect(clippy::disallowed_methods, reason = "the thread runs nothing else")]
                     std::thread::sleep(READ_EVERY);
                 }
                 Instant::now()

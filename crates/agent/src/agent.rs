@@ -11,6 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    config_delay::ConfigDelay,
     dataplane::VppConnector,
     drains::{DrainInputs, Drains},
     handle::{self, AgentHandle, SyncRefused},
@@ -26,10 +27,6 @@ use super::{
 };
 use maglev_model::{actual::LbDump, config::Config, event::Events, health::HealthSnapshot};
 
-/// Delay between a change of the configuration and its use, so that one `kubectl apply` of many objects causes one
-/// turn.
-const COALESCE: Duration = Duration::from_millis(250);
-
 pub struct Agent {
     options: AgentOptions,
     config_rx: watch::Receiver<Option<Config>>,
@@ -41,8 +38,7 @@ pub struct Agent {
     status: watch::Sender<AgentStatus>,
     ready: watch::Sender<Result<(), String>>,
     watchdog: Arc<Watchdog>,
-    /// Time at which the changed configuration is taken.
-    config_due: Option<Instant>,
+    config_delay: ConfigDelay,
     gate: Gate,
     handle: AgentHandle,
     requests_rx: mpsc::Receiver<handle::SyncRequest>,
@@ -85,7 +81,7 @@ impl Agent {
             status: watch::Sender::default(),
             ready: watch::Sender::new(AgentStatus::default().ready()),
             watchdog: Arc::default(),
-            config_due: Some(Instant::now()),
+            config_delay: ConfigDelay::due(Instant::now()),
             gate: Gate::Closed,
             handle,
             requests_rx,
@@ -142,6 +138,7 @@ impl Agent {
                 self.sessions.enqueue(self.state.ramps.take_due(now));
                 self.update_drains(now);
                 let worked = self.work(now);
+                self.state.flow_accounting.publish_computed();
                 self.state.publish_holds(now);
                 self.publish_status();
                 if worked {
@@ -150,7 +147,7 @@ impl Agent {
                 }
                 match self.wait(&shutdown, worked).await {
                     Wake::Stop => return Ok(()),
-                    Wake::Config => self.config_due = self.config_due.or(Some(Instant::now() + COALESCE)),
+                    Wake::Config => self.config_changed(),
                     Wake::Health => self.take_health(),
                     Wake::Session(event) => self.sessions.handle(event, &mut self.state)?,
                     Wake::Request(request) => self.handle_request(request),
@@ -182,7 +179,8 @@ impl Agent {
         let (removals, session) = (self.state.mass_removals.next_timer(), self.sessions.next_timer());
         let (changes, drains) = (self.state.disruption.next_timer(), self.drains.next_timer());
         let (ramps, save) = (self.state.ramps.next_timer(), self.next_save());
-        for at in [self.config_due, warm, removals, changes, session, drains, ramps, save].into_iter().flatten() {
+        let (config, flows) = (self.config_delay.next_timer(), self.state.flow_accounting.next_timer(now));
+        for at in [config, warm, removals, changes, session, drains, ramps, save, flows].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {
@@ -234,8 +232,7 @@ impl Agent {
     }
 
     fn tick(&mut self, now: Instant) {
-        if self.config_due.is_some_and(|at| now >= at) {
-            self.config_due = None;
+        if self.config_delay.take_due(now) {
             self.take_config(now);
         }
         if self.next_save().is_some_and(|at| now >= at) && self.state.save_owned_vips(now) {
@@ -246,6 +243,12 @@ impl Agent {
     /// Time at which the file of owned VIPs is to be written again; `None` without the lock.
     fn next_save(&self) -> Option<Instant> {
         self.state.next_save().filter(|_| self.sessions.is_locked())
+    }
+
+    fn config_changed(&mut self) {
+        let taken = self.state.inputs.config().map(|config| config.written);
+        let new = self.config_rx.borrow().as_ref().map(|config| config.written);
+        self.config_delay.changed(taken == new, Instant::now());
     }
 
     fn take_config(&mut self, now: Instant) {

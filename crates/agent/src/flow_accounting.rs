@@ -1,22 +1,25 @@
 //! The effects of executed steps on flows, published with `vpp-lb-sync-done` and as metrics.
 //!
 //! ```text
-//!  agent's task ──ExecutedPlan, FinishedSync──▶ thread `flows` (low priority) ──▶ vpp-lb-sync-done, metrics
+//!  agent's task ──ExecutedPlan──▶ thread `flows` (idle priority) ──Computed──▶ agent's task ──▶ vpp-lb-sync-done, metrics
 //! ```
 //!
-//! Computing two new-flow tables takes longer than a plan, so a thread of its own does it: neither the first request
-//! of a transition nor the verification waits for it. With [`Accounting::Inline`], the agent's task computes them.
+//! Computing two new-flow tables takes longer than a plan, so a thread does it in time that nothing else needs: neither the first
+//! request of a transition nor the verification waits for it. The thread takes no lock, since it may not run for long while other
+//! threads do; the agent's task looks for its results. With [`Accounting::Inline`], the agent's task computes them.
+
+mod worker;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    thread,
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
+use self::worker::{Job, Worker};
 use super::{metrics::Metrics, stats::Publication};
 use maglev_model::{
     Name,
@@ -29,15 +32,10 @@ use maglev_model::{
     vip::VipKey,
 };
 
-/// Messages that may wait for the thread.
+/// Computations that may wait for the thread.
 const WAITING: usize = 4096;
-
-/// Time that the thread rests after each message, as a multiple of the time that the message took: many changes at once must
-/// not slow down the next transition, also where cores share their units.
-const REST: u32 = 3;
-
-/// Niceness of the thread, from 0 (normal priority) to 19 (lowest).
-const NICENESS: i32 = 5;
+/// Interval of looking for results.
+const POLL: Duration = Duration::from_millis(20);
 
 /// The place where the effects on flows are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,28 +75,32 @@ impl FinishedSync {
     }
 }
 
-enum Message {
+/// Something that is published after all before it.
+enum Pending {
     /// Steps of a pass.
-    Pass(ExecutedPlan, Publication),
+    Pass(Arc<Job>),
     /// The end of a pass.
     PassDone(FinishedSync),
     /// The steps of the sync of one address, and its end.
-    Address(ExecutedPlan, Publication, FinishedSync),
+    Address(Arc<Job>, FinishedSync),
     /// The Frontend was deleted.
     Forget(Name),
 }
 
-/// Sends executed steps to the place where their effects on flows are computed.
+/// Has the effects of executed steps computed, and publishes them.
 pub struct FlowAccounting {
     events: Events,
     metrics: Metrics,
     stats_rx: watch::Receiver<Publication>,
     target: Target,
+    pending: VecDeque<Pending>,
+    /// The effects of the current pass.
+    pass: Effects,
 }
 
 enum Target {
-    Thread(SyncSender<Message>),
-    Inline(Box<Accountant>),
+    Thread(Worker),
+    Inline,
     Off,
 }
 
@@ -110,65 +112,106 @@ impl FlowAccounting {
         metrics: Metrics,
         stats_rx: watch::Receiver<Publication>,
     ) -> Self {
-        let mut accountant = Accountant { events: events.clone(), metrics: metrics.clone(), pass: Effects::default() };
-        let inline = |accountant| Target::Inline(Box::new(accountant));
         let target = match accounting {
-            Accounting::Inline => inline(accountant),
+            Accounting::Inline => Target::Inline,
             Accounting::Off => Target::Off,
-            Accounting::Thread => {
-                let (messages_tx, messages_rx) = sync_channel(WAITING);
-                let spare = accountant.clone();
-                let run = move || accountant.run(&messages_rx);
-                match thread::Builder::new().name("flows".to_owned()).spawn(run) {
-                    Ok(_) => Target::Thread(messages_tx),
-                    Err(error) => {
-                        tracing::warn!(%error, "no thread for the accounting of flows: the agent's task does it");
-                        inline(spare)
-                    }
-                }
-            }
+            Accounting::Thread => Worker::start(WAITING).map_or_else(
+                |error| {
+                    tracing::warn!(%error, "no thread for the accounting of flows: the agent's task does it");
+                    Target::Inline
+                },
+                Target::Thread,
+            ),
         };
-        Self { events, metrics, stats_rx, target }
+        Self { events, metrics, stats_rx, target, pending: VecDeque::new(), pass: Effects::default() }
     }
 
     /// Accounts for steps of a pass.
     pub fn record_pass(&mut self, plan: ExecutedPlan) {
-        let stats = self.stats();
-        self.send(Message::Pass(plan, stats));
+        match self.submit(plan) {
+            Some(job) => self.publish_after_others(Pending::Pass(job)),
+            None => self.pass.add(Effects::UNKNOWN),
+        }
     }
 
     /// Publishes the end of a pass.
     pub fn finish_pass(&mut self, sync: FinishedSync) {
-        self.send(Message::PassDone(sync));
+        self.publish_after_others(Pending::PassDone(sync));
     }
 
     /// Accounts for the steps of the sync of one address, and publishes its end.
     pub fn finish_address(&mut self, plan: ExecutedPlan, sync: FinishedSync) {
-        let stats = self.stats();
-        self.send(Message::Address(plan, stats, sync));
+        match self.submit(plan) {
+            Some(job) => self.publish_after_others(Pending::Address(job, sync)),
+            None => self.events.emit(sync.event(Effects::UNKNOWN.into())),
+        }
     }
 
     /// Drops the series of a deleted Frontend.
     pub fn forget(&mut self, frontend: &Name) {
-        self.send(Message::Forget(frontend.clone()));
+        self.publish_after_others(Pending::Forget(frontend.clone()));
     }
 
-    fn stats(&self) -> Publication {
-        self.stats_rx.borrow().clone()
+    /// Has the effects of a plan computed. `None` if they stay unknown.
+    fn submit(&self, plan: ExecutedPlan) -> Option<Arc<Job>> {
+        let job = Arc::new(Job::new(plan, self.stats_rx.borrow().clone()));
+        match &self.target {
+            Target::Off => return None,
+            Target::Inline => job.compute(),
+            Target::Thread(worker) if worker.submit(&job) => {}
+            Target::Thread(_) => {
+                self.metrics.unaccounted();
+                return None;
+            }
+        }
+        Some(job)
     }
 
-    fn send(&mut self, message: Message) {
-        let message = match &mut self.target {
-            Target::Inline(accountant) => return accountant.process(message),
-            Target::Off => message,
-            Target::Thread(messages_tx) => match messages_tx.try_send(message) {
-                Ok(()) => return,
-                Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => message,
-            },
-        };
-        if let Message::PassDone(sync) | Message::Address(_, _, sync) = message {
-            self.metrics.unaccounted();
-            self.events.emit(sync.event(SyncFlows::default()));
+    fn publish_after_others(&mut self, pending: Pending) {
+        self.pending.push_back(pending);
+        self.publish_computed();
+    }
+
+    /// Publishes the effects that have been computed, in the order of the plans.
+    pub fn publish_computed(&mut self) {
+        while let Some(next) = self.pending.pop_front_if(|next| next.is_ready()) {
+            match next {
+                Pending::Pass(job) => {
+                    let effects = self.publish_moved(&job);
+                    self.pass.add(effects);
+                }
+                Pending::PassDone(sync) => {
+                    let effects = std::mem::take(&mut self.pass);
+                    self.events.emit(sync.event(effects.into()));
+                }
+                Pending::Address(job, sync) => {
+                    let effects = self.publish_moved(&job);
+                    self.events.emit(sync.event(effects.into()));
+                }
+                Pending::Forget(frontend) => self.metrics.forget_moved(&frontend),
+            }
+        }
+    }
+
+    /// The time at which to look for results; `None` if all are published.
+    pub fn next_timer(&self, now: Instant) -> Option<Instant> {
+        (!self.pending.is_empty()).then(|| now + POLL)
+    }
+
+    fn publish_moved(&self, job: &Job) -> Effects {
+        let Some(Computed { effects, moved }) = job.computed() else { return Effects::UNKNOWN };
+        for (frontend, buckets) in moved {
+            self.metrics.moved(frontend, *buckets);
+        }
+        *effects
+    }
+}
+
+impl Pending {
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Pass(job) | Self::Address(job, _) => job.computed().is_some(),
+            Self::PassDone(_) | Self::Forget(_) => true,
         }
     }
 }
@@ -179,53 +222,23 @@ impl fmt::Debug for FlowAccounting {
     }
 }
 
-/// Computes the effects on flows, and publishes them.
-#[derive(Clone)]
-struct Accountant {
-    events: Events,
-    metrics: Metrics,
-    /// The effects of the current pass.
-    pass: Effects,
+/// The effects of a plan.
+struct Computed {
+    effects: Effects,
+    /// The number of moved buckets of each Frontend whose table changed.
+    moved: Vec<(Name, u32)>,
 }
 
-impl Accountant {
-    #[expect(clippy::disallowed_methods, reason = "the thread runs nothing else")]
-    fn run(&mut self, messages_rx: &Receiver<Message>) {
-        maglev_net::lower_thread_priority(NICENESS);
-        while let Ok(message) = messages_rx.recv() {
-            let start = Instant::now();
-            self.process(message);
-            thread::sleep(start.elapsed() * REST);
-        }
-    }
-
-    fn process(&mut self, message: Message) {
-        match message {
-            Message::Pass(plan, stats) => {
-                let effects = self.account(&plan, stats.as_deref());
-                self.pass.add(effects);
-            }
-            Message::PassDone(sync) => {
-                let effects = std::mem::take(&mut self.pass);
-                self.events.emit(sync.event(effects.into()));
-            }
-            Message::Address(plan, stats, sync) => {
-                let effects = self.account(&plan, stats.as_deref());
-                self.events.emit(sync.event(effects.into()));
-            }
-            Message::Forget(frontend) => self.metrics.forget_moved(&frontend),
-        }
-    }
-
-    fn account(&self, plan: &ExecutedPlan, stats: Option<&StatsSnapshot>) -> Effects {
-        let mut effects = Effects::default();
+impl Computed {
+    fn new(plan: &ExecutedPlan, stats: Option<&StatsSnapshot>) -> Self {
+        let mut computed = Self { effects: Effects::default(), moved: Vec::new() };
         for (vip, change) in flow_changes(&plan.steps, &plan.recreates, &plan.before) {
-            effects.add(Effects::new(&vip, &change, stats));
+            computed.effects.add(Effects::new(&vip, &change, stats));
             if let (Some(table), Some(frontend)) = (&change.table, plan.frontends.get(&vip)) {
-                self.metrics.moved(frontend, table.moved());
+                computed.moved.push((frontend.clone(), table.moved()));
             }
         }
-        effects
+        computed
     }
 }
 
@@ -245,6 +258,8 @@ impl Default for Effects {
 }
 
 impl Effects {
+    const UNKNOWN: Self = Self { moved: None, flushed: None };
+
     fn new(vip: &VppVip, change: &FlowChange, stats: Option<&StatsSnapshot>) -> Self {
         let counters = || stats?.counters.as_ref()?.vips.get(vip);
         let flows = |address| counters()?.flows.get(address).copied();

@@ -11,6 +11,7 @@
 //! continues with the last configuration, and when it ends, VPP keeps its state.
 
 mod agent;
+mod config_delay;
 mod dataplane;
 mod disruption_guard;
 mod drains;

@@ -22,6 +22,7 @@ pub mod digest;
 mod dirty_key;
 mod drained;
 mod event_notes;
+mod event_queue;
 mod fleet_links;
 mod frontend_status;
 pub mod links;

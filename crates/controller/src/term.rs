@@ -1,10 +1,6 @@
 //! One term of leadership: the loop that feeds updates to the status engine and sends the writes.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
@@ -19,16 +15,17 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     Controller, ControllerMetrics,
     event_notes::{Regarding, event_notes},
+    event_queue::EventQueue,
     links::LinkUpdate,
     services::{self, ServiceLoop},
     status::{Priority, Status},
     status_engine::{Action, Key, Now, StatusEngine},
-    write_queue::{WRITE_INTERVAL, WriteQueue},
+    write_queue::WriteQueue,
 };
 use maglev_crd::BackendState;
 use maglev_kube::{
-    ClusterReceivers, ClusterWatch, EventNote, EventRecorder, Leadership, ServiceWatch, ServiceWriter, StatusKind,
-    StatusObject, StatusWriter, StoredStatus, WriteError,
+    ClusterReceivers, ClusterWatch, EventRecorder, Leadership, ServiceWatch, ServiceWriter, StatusKind, StatusObject,
+    StatusWriter, StoredStatus, WriteError,
 };
 
 /// Interval between computations of the statuses of dirty objects.
@@ -37,8 +34,6 @@ const RECONCILE_INTERVAL: Duration = Duration::from_millis(500);
 const NODES_INTERVAL: Duration = Duration::from_secs(30);
 /// Largest number of concurrent writes.
 const MAX_WRITES: usize = 16;
-/// Largest number of pending Events; the oldest are dropped.
-const MAX_EVENTS: usize = 500;
 /// A loop that has not run for this long counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// Largest number of updates from one channel that are applied in one turn of the loop.
@@ -111,10 +106,8 @@ pub async fn run(controller: Controller, leadership: Arc<Leadership>, end: Cance
         engine: StatusEngine::new(options.allow_loopback, options.services),
         queue: WriteQueue::default(),
         writer: StatusWriter::new(client.clone(), Arc::clone(&leadership)),
-        recorder: EventRecorder::new(client, &options.identity, leadership),
-        pending_events: VecDeque::new(),
+        events: EventQueue::new(EventRecorder::new(client, &options.identity, leadership), metrics.clone()),
         writes: JoinSet::new(),
-        publishing: JoinSet::new(),
         in_flight: HashSet::new(),
         collect_until: Some(Instant::now() + options.collect_for),
         metrics: metrics.clone(),
@@ -139,12 +132,9 @@ struct Term {
     engine: StatusEngine,
     queue: WriteQueue,
     writer: StatusWriter,
-    recorder: EventRecorder,
-    pending_events: VecDeque<EventNote>,
+    events: EventQueue,
     /// Separate tasks, because the loop may be busy with updates for long.
     writes: JoinSet<WriteOutcome>,
-    /// At most one task.
-    publishing: JoinSet<Result<(), WriteError>>,
     /// Objects with a write in flight.
     in_flight: HashSet<Key>,
     /// Nothing is written before this time, unless all agents' states were received; `None` once writes may start.
@@ -160,8 +150,7 @@ fn now() -> Now {
 impl Term {
     async fn run(mut self, mut receivers: ClusterReceivers, mut links: mpsc::Receiver<LinkUpdate>) {
         let (mut reconcile, mut nodes) = (interval(RECONCILE_INTERVAL), interval(NODES_INTERVAL));
-        let mut publish = interval(WRITE_INTERVAL);
-        for ticks in [&mut reconcile, &mut nodes, &mut publish] {
+        for ticks in [&mut reconcile, &mut nodes] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let (mut kind_updates, mut link_updates) = (Vec::new(), Vec::new());
@@ -172,7 +161,6 @@ impl Term {
                 // Updates from agents come last, because they may never cease.
                 biased;
                 Some(Ok(outcome)) = self.writes.join_next() => self.handle_outcome(outcome),
-                Some(result) = self.publishing.join_next() => self.count_event(matches!(result, Ok(Ok(())))),
                 _ = reconcile.tick() => self.reconcile(),
                 count = receivers.kinds.recv_many(&mut kind_updates, MAX_BATCH) => {
                     if count == 0 {
@@ -199,9 +187,7 @@ impl Term {
                     list.iter().for_each(|maglev_nodes| self.engine.set_maglev_nodes(maglev_nodes, now()));
                 }
                 _ = nodes.tick() => self.engine.mark_nodes(),
-                _ = publish.tick(), if self.publishing.is_empty() && !self.pending_events.is_empty() => {
-                    self.publish_next();
-                }
+                () = self.events.publish_next() => {}
                 () = sleep_until_some(ready_at), if ready_at.is_some_and(|at| at > Instant::now()) => {}
                 count = links.recv_many(&mut link_updates, MAX_BATCH), if links_open => {
                     links_open = count > 0;
@@ -342,34 +328,8 @@ impl Term {
         let backend_note = self.engine.backend_note(name, state);
         let object = Regarding { kind: *kind, name, uid: &from.uid };
         for note in event_notes(object, old, status, backend_note.as_deref()) {
-            // A newer Event replaces a pending one with the same object and reason.
-            let is_same = |pending: &EventNote| {
-                (pending.kind, &pending.name, &pending.reason) == (note.kind, &note.name, &note.reason)
-            };
-            self.pending_events.retain(|pending| !is_same(pending));
-            self.pending_events.push_back(note);
+            self.events.add(note);
         }
-        while self.pending_events.len() > MAX_EVENTS {
-            self.pending_events.pop_front();
-            self.metrics.events.with_label_values(&["dropped"]).inc();
-        }
-    }
-
-    fn publish_next(&mut self) {
-        let Some(note) = self.pending_events.pop_front() else { return };
-        let recorder = self.recorder.clone();
-        self.publishing.spawn(async move {
-            let result = recorder.publish(&note).await;
-            if let Err(error) = &result {
-                let (kind, name) = (note.kind.as_str(), note.name.as_str());
-                tracing::warn!(kind, name, %error, "cannot record Kubernetes Event");
-            }
-            result
-        });
-    }
-
-    fn count_event(&self, published: bool) {
-        self.metrics.events.with_label_values(&[if published { "published" } else { "failed" }]).inc();
     }
 }
 

@@ -7,6 +7,8 @@
 mod backend_loop;
 mod probe_queue;
 mod reconcile;
+mod results;
+mod shared_probes;
 mod start_grid;
 mod start_queue;
 #[cfg(test)]
@@ -16,7 +18,6 @@ use std::{collections::HashMap, time::Duration};
 
 use fastrand::Rng;
 use futures::FutureExt;
-use jiff::SignedDuration;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use maglev_model::{
     config::Config,
     event::{Event, Events},
-    health::{HealthSnapshot, LastProbe, ProbeCode},
+    health::HealthSnapshot,
     name::Name,
     vip::Family,
 };
@@ -34,31 +35,28 @@ use maglev_net::LogThrottle;
 
 use self::{
     backend_loop::BackendLoop,
-    probe_queue::{FinishedProbe, ProbeQueue, QueueEvent},
+    probe_queue::{ProbeQueue, QueueEvent},
+    shared_probes::{SharedProbes, SharedTarget},
     start_grid::StartGrid,
     start_queue::{Next, StartQueue},
 };
 use super::{
     HealthOptions, loop_beat,
     per_family::PerFamily,
-    probe_path::{CONFIRMATION_PROBES, CountedProbe, ProbeEffect, ProbePath, SUSPECT_SPREAD},
-    prober::{ProbeOutcome, ProbeTarget, Probed, Prober},
+    probe_path::{ProbePath, SUSPECT_SPREAD},
+    prober::{ProbeTarget, Prober},
     publisher::Publisher,
     starvation::StarvationMonitor,
-    suspicion::{FailureEffect, SuccessEffect},
 };
 
 /// Probes started at once, before the queue is polled again.
 const BATCH: usize = 32;
 
-/// A probe without a usable result is repeated after this time, or earlier if the backend's interval is shorter.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// The probes of one address family.
 #[derive(Debug, Default)]
 struct FamilyProbes {
     path: ProbePath,
-    /// The number of backends that are probed.
+    /// The number of probed targets. Backends that share their probes are one.
     probed: usize,
 }
 
@@ -72,6 +70,7 @@ pub struct Checker<P> {
     /// The configuration in force; `None` before the first one.
     config: Option<Config>,
     loops: HashMap<Name, BackendLoop>,
+    shared: SharedProbes,
     /// The next probes, of loops without a probe in flight.
     starts: StartQueue,
     grid: StartGrid,
@@ -108,6 +107,7 @@ impl<P: Prober> Checker<P> {
             rng: Rng::with_seed(options.seed),
             config: None,
             loops: HashMap::new(),
+            shared: SharedProbes::default(),
             starts: StartQueue::new(options.max_in_flight),
             grid: StartGrid::new(Instant::now()),
             queue: ProbeQueue::default(),
@@ -251,100 +251,15 @@ impl<P: Prober> Checker<P> {
         let kind = check.probe.type_name();
         let source = config.node.probe.source(backend_loop.family());
         self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
+        if let Some(target) = SharedTarget::new(&backend_loop.backend) {
+            for follower in self.shared.followers(&target) {
+                self.events.emit_probe(|| Event::ProbeStart { backend: follower.clone(), kind });
+            }
+        }
         let target = ProbeTarget { address: backend_loop.backend.address, source, check };
         let probe = self.prober.probe(target, backend_loop.connection.take());
         backend_loop.in_flight = Some(self.queue.start(name, probe, now, self.starvation.sample(now)));
         self.queue.schedule_tick(now + self.starvation.tick_interval());
-    }
-
-    /// Handles the result of a backend's current probe. Aborted probes never get here.
-    fn finish(&mut self, probe: FinishedProbe, now: Instant) {
-        let FinishedProbe { name, elapsed, probed: Probed { outcome, connection } } = probe;
-        let Some(backend_loop) = self.loops.get_mut(&name) else { return };
-        let (Some(in_flight), Some(check)) = (backend_loop.in_flight.take(), backend_loop.check().cloned()) else {
-            return;
-        };
-        backend_loop.connection = connection;
-        let interval = |backend_loop: &BackendLoop| backend_loop.machine.cadence().interval(&check);
-        match outcome {
-            ProbeOutcome::NotProbed { detail } => {
-                self.options.metrics.not_probed.inc();
-                if let Some(suppressed) = self.log_throttle.admit("not-probed") {
-                    tracing::warn!(backend = %name, %detail, suppressed, "this node cannot send a probe and retries");
-                }
-                let delay = interval(backend_loop).min(RETRY);
-                self.schedule(&name, now, delay, now);
-            }
-            ProbeOutcome::Completed { code, .. }
-                if may_be_starved(code) && self.starvation.is_starved(in_flight.sample, check.timeout, now) =>
-            {
-                self.options.metrics.discarded.inc();
-                if let Some(suppressed) = self.log_throttle.admit("starved") {
-                    tracing::warn!(
-                        backend = %name, %code, suppressed,
-                        "a failed probe is discarded because this process got too little CPU time"
-                    );
-                }
-                let delay = interval(backend_loop).min(RETRY);
-                self.schedule(&name, now, delay, now);
-            }
-            ProbeOutcome::Completed { code, detail } => {
-                let kind = check.probe.type_name();
-                if let Some(metrics) = &backend_loop.metrics {
-                    metrics.duration.observe(elapsed.as_secs_f64());
-                    metrics.counts.add(code);
-                }
-                tracing::trace!(backend = %name, %code, %detail, "probe");
-                self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
-                self.count(&name, code, in_flight.started, now);
-                if let Some(backend_loop) = self.loops.get(&name) {
-                    let started = (self.options.clock)() - SignedDuration::try_from(elapsed).unwrap_or_default();
-                    let last = LastProbe { started, duration: elapsed, code, detail };
-                    self.options.last_probes.record(&name, backend_loop.machine.counter(), last);
-                    let delay = interval(backend_loop);
-                    self.schedule(&name, in_flight.started, delay, now);
-                }
-            }
-        }
-    }
-
-    /// Counts a result for its backend and for the path of its family.
-    fn count(&mut self, name: &Name, code: ProbeCode, started: Instant, now: Instant) {
-        let fail_open = self.config.as_ref().is_some_and(|config| config.node.probe.fail_open);
-        let Some(backend_loop) = self.loops.get_mut(name) else { return };
-        let family = backend_loop.family();
-        let FamilyProbes { path, probed } = &mut self.families[family];
-        let probe = CountedProbe {
-            backend: name,
-            success: code.is_success(),
-            started,
-            is_about_to_fall: backend_loop.machine.is_about_to_fall(),
-            has_peers: *probed > 1,
-            fail_open,
-        };
-        let effect = path.count(&probe, &mut backend_loop.failing_since, now);
-        let before = backend_loop.health_update(Some(code));
-        backend_loop.observe(code.is_success(), effect);
-        let after = backend_loop.health_update(Some(code));
-        // The suspicion is published before the transition that it explains, in the same batch.
-        let ProbeEffect { failure, success, .. } = effect;
-        let (begins, ends) = (failure == FailureEffect::PathSuspect, success == SuccessEffect::SuspicionEnded);
-        if begins || ends {
-            self.publisher.set_suspect(family, begins);
-        }
-        if after != before {
-            self.publisher.update(name, &after);
-        }
-        match (failure, success) {
-            // When a suspicion begins, probes of the whole family soon show if the path is at fault; when it ends,
-            // which backends are down.
-            (FailureEffect::PathSuspect, _) | (_, SuccessEffect::SuspicionEnded) => self.probe_family(family, now),
-            (FailureEffect::ConfirmationNeeded, _) => {
-                self.probe_now(family, now, CONFIRMATION_PROBES, |peer| !peer.is_in_doubt());
-            }
-            (_, SuccessEffect::ConfirmationEnded) => self.probe_now(family, now, usize::MAX, BackendLoop::is_in_doubt),
-            (FailureEffect::None, SuccessEffect::None) => {}
-        }
     }
 
     /// Probes every backend of `family` within [`SUSPECT_SPREAD`].
@@ -386,10 +301,4 @@ impl<P: Prober> Checker<P> {
         }
         self.starts.insert(at, name);
     }
-}
-
-/// True if starvation of this process can produce the result. A refused connection is reported by the other end or by
-/// the path, even if the report is handled late.
-fn may_be_starved(code: ProbeCode) -> bool {
-    !code.is_success() && code != ProbeCode::L4Connection
 }

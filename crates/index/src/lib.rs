@@ -104,6 +104,8 @@ pub struct Index {
     /// Changes since the last publication.
     changes: Changes,
     work: Work,
+    /// [`Config::written`].
+    written: u64,
     config_tx: watch::Sender<Option<Config>>,
 }
 
@@ -126,6 +128,7 @@ impl Index {
             services,
             changes: Changes::default(),
             work: Work::default(),
+            written: 0,
             config_tx,
         };
         (index, config_rx)
@@ -344,6 +347,8 @@ impl Index {
             return Changes { listed, ..Changes::default() };
         };
         let changed = self.settle();
+        // Derived Backends, EndpointSlices and Nodes never take effect with a version.
+        self.written += u64::from(!self.changes.is_empty());
         if changed || self.config_tx.borrow().is_none() {
             let mut config = Config::new(listed, self.node.resolved.clone());
             config.frontends = self.frontends.resolved.clone();
@@ -353,6 +358,7 @@ impl Index {
                 config.health_checks.insert(check.name.clone(), Arc::clone(check));
             }
             config.claims_unknown = self.frontends.claims_unknown();
+            config.written = self.written;
             self.work.published += 1;
             self.config_tx.send_replace(Some(config));
         }

@@ -118,23 +118,20 @@ pub struct SliceEndpoint {
 /// The state of an endpoint, from its conditions. The order is that of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndpointState {
-    /// Neither ready nor serving while it terminates.
     NotReady,
-    /// Serving and terminating: it keeps its flows and gets no new ones.
+    /// Terminating: it keeps its flows and gets no new ones.
     Draining,
     Ready,
 }
 
 impl EndpointState {
-    /// The state for the conditions of an endpoint. An absent `ready` is true, an absent `serving` like `ready`.
-    pub fn from_conditions(ready: Option<bool>, serving: Option<bool>, terminating: Option<bool>) -> Self {
-        let ready = ready.unwrap_or(true);
-        if ready {
-            Self::Ready
-        } else if serving.unwrap_or(ready) && terminating.unwrap_or(false) {
-            Self::Draining
-        } else {
-            Self::NotReady
+    /// The state for the conditions of an endpoint; an absent `ready` is true. The condition `serving` has no effect: a server
+    /// that closes its listening socket and completes its requests is no longer serving while its flows go on.
+    pub fn from_conditions(ready: Option<bool>, terminating: Option<bool>) -> Self {
+        match (ready.unwrap_or(true), terminating.unwrap_or(false)) {
+            (true, _) => Self::Ready,
+            (false, true) => Self::Draining,
+            (false, false) => Self::NotReady,
         }
     }
 }

@@ -102,6 +102,9 @@ pub struct Config {
     /// True while the claim of some stored Frontend is unreadable. Unclaimed VIPs must not be removed then, since one of
     /// them may belong to that Frontend.
     pub claims_unknown: bool,
+    /// Grows with every change of an object that people write. While it stays the same, two configurations differ by
+    /// EndpointSlices and Nodes only.
+    pub written: u64,
 }
 
 impl Config {
@@ -113,6 +116,7 @@ impl Config {
             health_checks: OrdMap::new(),
             node,
             claims_unknown: false,
+            written: 0,
         }
     }
 }

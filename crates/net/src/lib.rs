@@ -36,6 +36,6 @@ pub use self::{
     log_throttle::LogThrottle,
     rate_limit::{KeyedRateLimit, RateLimit},
     slots::{Slot, Slots},
-    thread_priority::lower_thread_priority,
+    thread_priority::{lower_thread_priority, run_thread_when_idle, thread_cpu_time},
     timer::sleep_until_some,
 };

@@ -58,8 +58,14 @@ async fn weights(sandbox: &Sandbox) -> Vec<Option<BTreeMap<IpAddr, u8>>> {
 async fn until_weights(sandbox: &Sandbox, expected: &[(&str, u8)]) {
     let expected: BTreeMap<IpAddr, u8> = expected.iter().map(|(node, weight)| (node_address(node), *weight)).collect();
     let both = [Some(expected.clone()), Some(expected.clone())];
+    let mut before = Vec::new();
     eventually(&format!("both VPPs have the weights {expected:?}"), async || {
-        (weights(sandbox).await == both).then_some(())
+        let weights = weights(sandbox).await;
+        if weights != before {
+            println!("expected {expected:?} on both nodes, there are {weights:?}");
+        }
+        before = weights;
+        (before == both).then_some(())
     })
     .await;
 }
@@ -160,6 +166,24 @@ async fn stop_controller(sandbox: &Sandbox) {
     .await;
 }
 
+/// Waits until the endpoint of a pod that ends is no longer serving: its server accepts no connection, and its flows go on.
+async fn until_closed(sandbox: &Sandbox, pod: &Pod) {
+    let selector = "kubernetes.io/service-name=shop";
+    let is_closed = |endpoint: &Value| {
+        endpoint["targetRef"]["name"] == *pod.name
+            && endpoint["conditions"]["terminating"] == true
+            && endpoint["conditions"]["serving"] == false
+    };
+    eventually(&format!("{} is terminating and no longer serving", pod.name), async || {
+        let listed = sandbox.kubectl(&["get", "endpointslices", "-l", selector, "-o", "json"]).await;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let slices = listed["items"].as_array().unwrap();
+        let mut endpoints = slices.iter().flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+        endpoints.any(is_closed).then_some(())
+    })
+    .await;
+}
+
 /// The weights follow from five pods to one. A pod that ends keeps a flow, and its node has weight 0 until the flow ends.
 async fn scaled(sandbox: &Sandbox) -> Pod {
     let pods = scale(sandbox, 5).await;
@@ -174,6 +198,7 @@ async fn scaled(sandbox: &Sandbox) -> Pod {
     let left = scale(sandbox, 1).await;
     assert_eq!(left[0].name, staying.name);
     until_weights(sandbox, &[(&staying.node, 10), (&ending.node, 0)]).await;
+    until_closed(sandbox, ending).await;
     stream.assert_lines(5).await;
     until_answering(sandbox, &left).await;
     until_weights(sandbox, &[(&staying.node, 10), (&ending.node, 0)]).await;

@@ -1,7 +1,7 @@
 //! The loop that feeds updates to the engine and sends the writes of its plans.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -18,10 +18,9 @@ use super::{
     engine::ServiceEngine,
     plan::{FrontendDeletion, FrontendWrite, ServicePlan},
 };
-use crate::{ControllerMetrics, write_queue::WRITE_INTERVAL};
+use crate::{ControllerMetrics, event_queue::EventQueue, write_queue::WRITE_INTERVAL};
 use maglev_kube::{
-    EventNote, EventRecorder, ServiceReceivers, ServiceWriter, ServicesUpdate, WriteError,
-    service_objects::FrontendObject,
+    EventRecorder, ServiceReceivers, ServiceWriter, ServicesUpdate, WriteError, service_objects::FrontendObject,
 };
 use maglev_model::{Name, config::Kind};
 
@@ -31,8 +30,6 @@ const SETTLE: Duration = Duration::from_millis(50);
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
 /// Largest number of Services that are written at the same time.
 const MAX_WRITES: usize = 8;
-/// Largest number of pending Events; the oldest are dropped.
-const MAX_EVENTS: usize = 500;
 /// Delay before a Service whose writes failed is looked at again; doubles with each failure.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_mins(1);
@@ -72,7 +69,7 @@ struct Retry {
 struct State {
     engine: ServiceEngine,
     writer: ServiceWriter,
-    recorder: EventRecorder,
+    events: EventQueue,
     metrics: ControllerMetrics,
     writes: JoinSet<PlanOutcome>,
     busy: HashSet<Name>,
@@ -82,9 +79,6 @@ struct State {
     retries: HashMap<Name, Retry>,
     /// The time of the next look at the dirty Services.
     settle_at: Option<Instant>,
-    pending_events: VecDeque<EventNote>,
-    /// At most one task.
-    publishing: JoinSet<Result<(), WriteError>>,
     /// The number of the watch of Namespaces while it runs.
     namespaces: Option<u64>,
     last_namespaces: u64,
@@ -96,7 +90,7 @@ pub(crate) fn run(parts: ServiceLoop, receivers: ServiceReceivers) -> BoxFuture<
     let state = State {
         engine: ServiceEngine::new(allow_loopback),
         writer,
-        recorder,
+        events: EventQueue::new(recorder, metrics.clone()),
         metrics,
         writes: JoinSet::new(),
         busy: HashSet::new(),
@@ -104,8 +98,6 @@ pub(crate) fn run(parts: ServiceLoop, receivers: ServiceReceivers) -> BoxFuture<
         next_unhurried: Instant::now(),
         retries: HashMap::new(),
         settle_at: None,
-        pending_events: VecDeque::new(),
-        publishing: JoinSet::new(),
         namespaces: None,
         last_namespaces: 0,
     };
@@ -114,16 +106,13 @@ pub(crate) fn run(parts: ServiceLoop, receivers: ServiceReceivers) -> BoxFuture<
 
 impl State {
     async fn run(mut self, mut receivers: ServiceReceivers) {
-        let (mut expire, mut publish) = (interval(EXPIRE_INTERVAL), interval(WRITE_INTERVAL));
-        for ticks in [&mut expire, &mut publish] {
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
+        let mut expire = interval(EXPIRE_INTERVAL);
+        expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wake_at = self.wake_at();
             tokio::select! {
                 biased;
                 Some(Ok(outcome)) = self.writes.join_next() => self.handle_outcome(outcome),
-                Some(result) = self.publishing.join_next() => self.count_event(matches!(result, Ok(Ok(())))),
                 () = sleep_until_some(wake_at), if wake_at.is_some() => self.look(),
                 update = receivers.updates.recv() => {
                     let Some(update) = update else { return };
@@ -137,9 +126,7 @@ impl State {
                     listed.into_iter().for_each(|services| self.engine.set_services(services));
                 }
                 _ = expire.tick() => self.engine.expire(Instant::now()),
-                _ = publish.tick(), if self.publishing.is_empty() && !self.pending_events.is_empty() => {
-                    self.publish_next();
-                }
+                () = self.events.publish_next() => {}
             }
             let is_held = |name: &Name| Self::is_held(&self.busy, &self.retries, name);
             if self.settle_at.is_none() && self.engine.is_dirty(is_held) {
@@ -253,7 +240,7 @@ impl State {
                     self.metrics.count_service_write("Service");
                     if let Some((service, status)) = &plan.status {
                         self.engine.status_written(service.name.clone(), service.version.clone(), status);
-                        self.queue_events(&status.notes);
+                        status.notes.iter().for_each(|note| self.events.add(note.clone()));
                     }
                 }
             }
@@ -285,34 +272,6 @@ impl State {
             self.metrics.services.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.metrics.service_addresses.set(i64::try_from(counts.addresses).unwrap_or(i64::MAX));
-    }
-
-    fn queue_events(&mut self, notes: &[EventNote]) {
-        for note in notes {
-            // A newer Event replaces a pending one with the same object and reason.
-            self.pending_events.retain(|pending| (&pending.name, &pending.reason) != (&note.name, &note.reason));
-            self.pending_events.push_back(note.clone());
-        }
-        while self.pending_events.len() > MAX_EVENTS {
-            self.pending_events.pop_front();
-            self.metrics.events.with_label_values(&["dropped"]).inc();
-        }
-    }
-
-    fn publish_next(&mut self) {
-        let Some(note) = self.pending_events.pop_front() else { return };
-        let recorder = self.recorder.clone();
-        self.publishing.spawn(async move {
-            let result = recorder.publish(&note).await;
-            if let Err(error) = &result {
-                tracing::warn!(kind = note.kind.as_str(), name = note.name.as_str(), %error, "cannot record Kubernetes Event");
-            }
-            result
-        });
-    }
-
-    fn count_event(&self, published: bool) {
-        self.metrics.events.with_label_values(&[if published { "published" } else { "failed" }]).inc();
     }
 }
 

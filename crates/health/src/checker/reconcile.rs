@@ -12,7 +12,7 @@ use maglev_model::{
     vip::Family,
 };
 
-use super::{BackendLoop, Checker, FamilyProbes};
+use super::{BackendLoop, Checker, FamilyProbes, shared_probes::SharedTarget};
 
 /// The distance between first probes of loops that start together, after the first configuration. A single loop starts
 /// at once.
@@ -33,7 +33,7 @@ impl<P: Prober> Checker<P> {
             match change {
                 DiffItem::Add(name, backend) => self.add(name, backend, &mut starting),
                 DiffItem::Update { new: (name, backend), .. } => self.update(name, backend, &mut starting),
-                DiffItem::Remove(name, _) => self.remove(name),
+                DiffItem::Remove(name, _) => self.remove(name, &mut starting),
             }
         }
         self.stagger(&starting, old.is_none(), config.node.sync.startup_min_delay);
@@ -48,12 +48,16 @@ impl<P: Prober> Checker<P> {
             added.metrics = Some(self.options.metrics.track(name, check.probe.type_name()));
             starting.push(name.clone());
         }
+        if let Some(target) = SharedTarget::new(backend) {
+            self.shared.join(target, name);
+        }
         self.loops.insert(name.clone(), added);
     }
 
     fn update(&mut self, name: &Name, backend: &Arc<Backend>, starting: &mut Vec<Name>) {
         let Some(updated) = self.loops.get_mut(name) else { return };
         let family = updated.family();
+        let (before, after) = (SharedTarget::new(&updated.backend), SharedTarget::new(backend));
         if !updated.replace_backend(Arc::clone(backend)) {
             return;
         }
@@ -67,12 +71,21 @@ impl<P: Prober> Checker<P> {
         self.publisher.update(name, &updated.health_update(None));
         self.options.last_probes.remove(name);
         self.families[family].path.forget(name);
+        if let Some(target) = before {
+            starting.extend(self.shared.leave(&target, name));
+        }
+        if let Some(target) = after {
+            self.shared.join(target, name);
+        }
     }
 
-    fn remove(&mut self, name: &Name) {
+    fn remove(&mut self, name: &Name, starting: &mut Vec<Name>) {
         let Some(removed) = self.loops.remove(name) else { return };
         if let Some(due) = removed.due {
             self.starts.remove(due, name);
+        }
+        if let Some(target) = SharedTarget::new(&removed.backend) {
+            starting.extend(self.shared.leave(&target, name));
         }
         self.families[removed.family()].path.forget(name);
         self.options.last_probes.remove(name);
@@ -86,20 +99,27 @@ impl<P: Prober> Checker<P> {
         let now = Instant::now();
         let count = u32::try_from(starting.len()).unwrap_or(u32::MAX);
         for (position, name) in (0u32..).zip(starting) {
-            let Some(check) = self.loops.get(name).and_then(BackendLoop::check) else { continue };
+            let Some(starting) = self.loops.get(name) else { continue };
+            let Some((check, target)) = starting.check().zip(SharedTarget::new(&starting.backend)) else { continue };
             let mut window = check.interval.min(startup_min_delay);
             if !first {
                 window = window.min(SPREAD * count);
             }
             let fraction = (f64::from(position) + self.rng.f64()) / f64::from(count);
-            self.schedule_at(name, now + window.mul_f64(fraction));
+            let at = now + window.mul_f64(fraction);
+            // A probe of a backend that shares its probes is one of the leader. The result of one in flight counts, too.
+            let Some(leader) = self.shared.leader(&target).cloned() else { continue };
+            let is_later = |leader: &BackendLoop| leader.in_flight.is_none() && leader.due.is_none_or(|due| at < due);
+            if self.loops.get(&leader).is_some_and(is_later) {
+                self.schedule_at(&leader, at);
+            }
         }
     }
 
     /// Ends suspicions that are disabled now, or that no probe is left to end.
     fn review_suspicions(&mut self, fail_open: bool) {
         let (mut probed, mut certain) = (PerFamily::<usize>::default(), PerFamily::<usize>::default());
-        for backend_loop in self.loops.values().filter(|backend_loop| backend_loop.check().is_some()) {
+        for backend_loop in self.shared.leaders().filter_map(|name| self.loops.get(name)) {
             probed[backend_loop.family()] += 1;
             certain[backend_loop.family()] += usize::from(!backend_loop.is_in_doubt());
         }

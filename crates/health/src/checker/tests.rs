@@ -5,5 +5,6 @@ mod cadence;
 mod changes;
 mod fixture;
 mod health_metric;
+mod sharing;
 mod starvation;
 mod suspicion;

@@ -60,30 +60,52 @@ pub struct NodeServer {
     pub pause: Option<Pause>,
 }
 
+/// A stored Node, and the names of its derived Backends, which all pools share.
+#[derive(Debug)]
+struct Stored {
+    object: NodeObject,
+    /// The name for its first address and others of that family.
+    name: DerivedName,
+    /// The name for an address of the other family.
+    other: DerivedName,
+}
+
 /// All Nodes.
 #[derive(Debug, Default)]
 pub struct NodeServers {
-    servers: BTreeMap<String, NodeObject>,
+    servers: BTreeMap<String, Stored>,
     settings: ServiceSettings,
     dirty: bool,
     drains_dirty: bool,
 }
 
+impl Stored {
+    fn new(object: NodeObject) -> Self {
+        let first = object.addresses.first().map_or(Family::V4, |address| Family::from_address(*address));
+        let other = match first {
+            Family::V4 => Family::V6,
+            Family::V6 => Family::V4,
+        };
+        let (name, other) = (DerivedName::node(&object.name), DerivedName::node_address(&object.name, other));
+        Self { object, name, other }
+    }
+}
+
 impl NodeServers {
     /// Applies a stored Node.
     pub fn apply(&mut self, node: &NodeObject) {
-        if self.servers.get(&node.name) == Some(node) {
+        if self.servers.get(&node.name).is_some_and(|stored| stored.object == *node) {
             return;
         }
         let (addresses, pause) = (self.addresses(&node.name), self.pause(&node.name));
-        self.servers.insert(node.name.clone(), node.clone());
+        self.servers.insert(node.name.clone(), Stored::new(node.clone()));
         self.dirty |= addresses != self.addresses(&node.name);
         self.drains_dirty |= pause != self.pause(&node.name);
     }
 
     /// The addresses of a Node that takes traffic.
     fn addresses(&self, node: &str) -> Option<Vec<IpAddr>> {
-        Some(self.eligible(node)?.addresses.clone())
+        Some(self.eligible(node)?.object.addresses.clone())
     }
 
     /// Removes a deleted Node.
@@ -118,17 +140,17 @@ impl NodeServers {
     }
 
     /// A Node that takes traffic; `None` for other Nodes.
-    fn eligible(&self, node: &str) -> Option<&NodeObject> {
-        let server = self.servers.get(node)?;
-        let labels = &server.labels;
+    fn eligible(&self, node: &str) -> Option<&Stored> {
+        let stored = self.servers.get(node)?;
+        let NodeObject { labels, addresses, .. } = &stored.object;
         let is_selected = self.settings.selector.iter().all(|(label, value)| labels.get(label) == Some(value));
-        (is_selected && !labels.contains_key(EXCLUDED) && !server.addresses.is_empty()).then_some(server)
+        (is_selected && !labels.contains_key(EXCLUDED) && !addresses.is_empty()).then_some(stored)
     }
 
     /// The drain of a Node, by its annotation or its state. An annotation that cannot be read drains the Node without a
     /// deadline: its flows stay.
     pub fn pause(&self, node: &str) -> Option<Pause> {
-        let NodeObject { name, drain, unschedulable, .. } = self.servers.get(node)?;
+        let NodeObject { name, drain, unschedulable, .. } = &self.servers.get(node)?.object;
         let drains_if_unschedulable = self.settings.drain_on.contains(&DrainTrigger::Unschedulable);
         let (cause, drain) = match drain.as_deref() {
             Some(value) if value != "false" => match DrainSpec::from_annotation(value) {
@@ -154,15 +176,12 @@ impl NodeServers {
     /// The derived Backend of a Node that takes traffic, for a VIP of `family`: the first address of that family, else the
     /// first address.
     pub fn server(&self, node: &str, family: Family) -> Option<NodeServer> {
-        let server = self.eligible(node)?;
-        let first = *server.addresses.first()?;
+        let Stored { object, name, other } = self.eligible(node)?;
+        let first = *object.addresses.first()?;
         let is_wanted = |address: &&IpAddr| Family::from_address(**address) == family;
-        let address = server.addresses.iter().find(is_wanted).copied().unwrap_or(first);
-        let name = if Family::from_address(address) == Family::from_address(first) {
-            DerivedName::node(node)
-        } else {
-            DerivedName::node_address(node, family)
-        };
+        let address = object.addresses.iter().find(is_wanted).copied().unwrap_or(first);
+        let is_first = Family::from_address(address) == Family::from_address(first);
+        let name = if is_first { name } else { other }.clone();
         Some(NodeServer { name, address, pause: self.pause(node) })
     }
 

@@ -255,7 +255,7 @@ prop_compose! {
 
 /// The contents of a configuration as a comparable value.
 fn contents(config: &Config) -> impl PartialEq + std::fmt::Debug + use<> {
-    let Config { frontends, backends, health_checks, node, claims_unknown } = config.clone();
+    let Config { frontends, backends, health_checks, node, claims_unknown, written: _ } = config.clone();
     (frontends, backends, health_checks, node, claims_unknown)
 }
 

@@ -22,7 +22,6 @@ struct StoredEndpoint {
 #[derive(Default, Deserialize)]
 struct Conditions {
     ready: Option<bool>,
-    serving: Option<bool>,
     terminating: Option<bool>,
 }
 
@@ -79,8 +78,8 @@ impl StoredEndpoint {
         if Family::from_address(address) != family {
             return Err(format!("endpoints: {address} is not of addressType"));
         }
-        let Conditions { ready, serving, terminating } = conditions.unwrap_or_default();
-        Ok(SliceEndpoint { address, state: EndpointState::from_conditions(ready, serving, terminating), node })
+        let Conditions { ready, terminating } = conditions.unwrap_or_default();
+        Ok(SliceEndpoint { address, state: EndpointState::from_conditions(ready, terminating), node })
     }
 }
 
@@ -122,6 +121,7 @@ mod tests {
                 {"addresses": ["10.0.0.1", "10.0.0.9"], "nodeName": "node-a", "zone": "x"},
                 {"addresses": ["10.0.0.2"], "conditions": {"ready": false, "serving": true, "terminating": true}},
                 {"addresses": ["10.0.0.3"], "conditions": {"ready": false}},
+                {"addresses": ["10.0.0.4"], "conditions": {"ready": false, "serving": false, "terminating": true}},
             ],
         }));
         assert_eq!((slice.name.as_str(), slice.service.as_str(), slice.generation), ("shop/web-x", "shop/web", 7));
@@ -133,6 +133,7 @@ mod tests {
             ("10.0.0.1".to_owned(), EndpointState::Ready, Some("node-a")),
             ("10.0.0.2".to_owned(), EndpointState::Draining, None),
             ("10.0.0.3".to_owned(), EndpointState::NotReady, None),
+            ("10.0.0.4".to_owned(), EndpointState::Draining, None),
         ];
         assert_eq!(endpoints, expected);
         let ports: Vec<_> = content.ports.iter().map(|port| (&*port.name, port.port, port.protocol)).collect();

@@ -149,3 +149,18 @@ fn policies_of_a_namespace_do_not_decide_on_nodes() {
     assert_eq!(members(&fixture), ["node:w1 192.0.2.1 10"]);
     assert_eq!(fixture.index.policy_counts().values().next().unwrap().violations, 0);
 }
+
+#[test]
+fn only_changes_of_written_objects_are_counted() {
+    let mut fixture = fixture(&nodes(), vec![slice("web-1", 1, &[("10.0.0.1", "w1", READY)])]);
+    let mut written = |object: Object| {
+        let before = fixture.config();
+        fixture.apply(object);
+        let after = fixture.config();
+        assert_ne!(before.frontends, after.frontends, "the change has an effect");
+        after.written - before.written
+    };
+    assert_eq!(written(stored(slice("web-1", 2, &[("10.0.0.1", "w1", READY), ("10.0.0.2", "w2", READY)]))), 0);
+    assert_eq!(written(Object::Node(worker("w1", &["192.0.2.77"]))), 0);
+    assert_eq!(written(following(&json!({"targets": "Nodes", "weight": 3}))), 1);
+}

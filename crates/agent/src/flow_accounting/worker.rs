@@ -1,0 +1,98 @@
+//! The thread that computes effects on flows.
+
+use std::{
+    io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::{Computed, ExecutedPlan, Publication};
+
+/// Time that the thread rests after each computation, as a multiple of its CPU time: many changes at once must not
+/// slow down the next transition, also where cores share their units.
+const REST: u32 = 3;
+
+/// A computation and its result.
+pub struct Job {
+    plan: ExecutedPlan,
+    stats: Publication,
+    computed: OnceLock<Computed>,
+}
+
+impl Job {
+    pub fn new(plan: ExecutedPlan, stats: Publication) -> Self {
+        Self { plan, stats, computed: OnceLock::new() }
+    }
+
+    pub fn compute(&self) {
+        self.computed.get_or_init(|| Computed::new(&self.plan, self.stats.as_deref()));
+    }
+
+    /// The result; `None` until it is computed.
+    pub fn computed(&self) -> Option<&Computed> {
+        self.computed.get()
+    }
+}
+
+/// What the thread shares with the agent's task.
+struct Shared {
+    jobs: ArrayQueue<Arc<Job>>,
+    is_stopped: AtomicBool,
+}
+
+/// The thread. It ends when this is dropped.
+pub struct Worker {
+    shared: Arc<Shared>,
+    thread: thread::Thread,
+}
+
+impl Worker {
+    /// Starts the thread, for up to `waiting` jobs.
+    ///
+    /// # Errors
+    /// The operating system refused the thread.
+    pub fn start(waiting: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared { jobs: ArrayQueue::new(waiting), is_stopped: AtomicBool::new(false) });
+        let run = {
+            let shared = Arc::clone(&shared);
+            move || shared.run()
+        };
+        let thread = thread::Builder::new().name("flows".to_owned()).spawn(run)?.thread().clone();
+        Ok(Self { shared, thread })
+    }
+
+    /// Has the job computed. Returns false if too many are waiting.
+    pub fn submit(&self, job: &Arc<Job>) -> bool {
+        let is_queued = self.shared.jobs.push(Arc::clone(job)).is_ok();
+        self.thread.unpark();
+        is_queued
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.is_stopped.store(true, Ordering::Relaxed);
+        self.thread.unpark();
+    }
+}
+
+impl Shared {
+    #[expect(clippy::disallowed_methods, reason = "the thread runs nothing else")]
+    fn run(&self) {
+        maglev_net::run_thread_when_idle();
+        while !self.is_stopped.load(Ordering::Relaxed) {
+            let Some(job) = self.jobs.pop() else {
+                thread::park();
+                continue;
+            };
+            let start = maglev_net::thread_cpu_time();
+            job.compute();
+            thread::sleep(maglev_net::thread_cpu_time().saturating_sub(start) * REST);
+        }
+    }
+}

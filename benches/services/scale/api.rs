@@ -94,7 +94,8 @@ impl Api {
         let (round, generation) = (number / slices, i64::try_from(number + 2).expect("few changes"));
         let object =
             objects::slice(index / SLICES_PER_SERVICE, index % SLICES_PER_SERVICE, generation, round.is_multiple_of(2));
-        let event = json!({"type": "MODIFIED", "object": object}).to_string() + "\n";
+        // The type comes first, as from an API server.
+        let event = format!(r#"{{"type": "MODIFIED", "object": {object}}}"#) + "\n";
         // Fails only without a watch; the change is then missed, which the caller notices.
         let _ = self.slice_events.send(event.into());
     }

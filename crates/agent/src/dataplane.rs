@@ -75,7 +75,7 @@ pub struct SessionEnd {
 }
 
 /// An upper bound of the tracked flows of each application server. Absent where VPP does not report it.
-pub type ServerFlows = BTreeMap<VppVip, BTreeMap<IpAddr, u32>>;
+pub type ServerFlows = BTreeMap<VppVip, Arc<BTreeMap<IpAddr, u32>>>;
 
 /// VPP's state as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -211,12 +211,8 @@ impl Dataplane {
         let (read, indexes) = (self.lb.read_all(), self.publisher.indexes());
         reply(async move {
             let reading = read.await?;
-            indexes.update(&reading);
-            let flows = reading.servers.into_iter().map(|(vip, servers)| {
-                let flows = servers.into_iter().filter_map(|(address, text)| Some((address, text.flows?)));
-                (vip, flows.collect())
-            });
-            Ok(VppReading { flows: flows.collect(), actual: reading.actual })
+            let flows = indexes.update(&reading);
+            Ok(VppReading { flows, actual: reading.actual })
         })
     }
 

@@ -35,7 +35,7 @@ use maglev_model::{
 /// Computations that may wait for the thread.
 const WAITING: usize = 4096;
 /// Interval of looking for results.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(50);
 
 /// The place where the effects on flows are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,13 @@ pub struct ExecutedPlan {
     pub before: Actual,
     /// The Frontends of the changed VIPs.
     pub frontends: BTreeMap<VppVip, Name>,
+}
+
+impl ExecutedPlan {
+    /// True if all of its VIPs are new: they have no flows yet.
+    fn adds_only(&self) -> bool {
+        self.before.vips.is_empty()
+    }
 }
 
 /// A sync that has ended, except for its effect on flows.
@@ -158,6 +165,8 @@ impl FlowAccounting {
         match &self.target {
             Target::Off => return None,
             Target::Inline => job.compute(),
+            // No table is computed: there is nothing to wait for.
+            Target::Thread(_) if job.is_trivial() => job.compute(),
             Target::Thread(worker) if worker.submit(&job) => {}
             Target::Thread(_) => {
                 self.metrics.unaccounted();
@@ -232,6 +241,10 @@ struct Computed {
 impl Computed {
     fn new(plan: &ExecutedPlan, stats: Option<&StatsSnapshot>) -> Self {
         let mut computed = Self { effects: Effects::default(), moved: Vec::new() };
+        if plan.adds_only() {
+            computed.moved.extend(plan.frontends.values().map(|frontend| (frontend.clone(), 0)));
+            return computed;
+        }
         for (vip, change) in flow_changes(&plan.steps, &plan.recreates, &plan.before) {
             computed.effects.add(Effects::new(&vip, &change, stats));
             if let (Some(table), Some(frontend)) = (&change.table, plan.frontends.get(&vip)) {

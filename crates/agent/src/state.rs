@@ -1,12 +1,13 @@
 //! State that survives reconnecting to VPP: inputs, pending flushes, owned VIPs, reports.
 
+mod backend_names;
 mod in_force;
 mod removals;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -15,6 +16,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
+use self::backend_names::BackendNames;
 pub use self::removals::Deferred;
 use super::{
     AgentOptions,
@@ -42,7 +44,6 @@ use maglev_model::{
     flushes::Flushes,
     plan::{RemovalPolicy, Step},
     vip::VipKey,
-    weights::DesiredAs,
 };
 use maglev_net::{LogThrottle, error_chain};
 
@@ -75,7 +76,7 @@ pub struct AgentState {
     /// VIPs that a step has removed, until a dump shows that they are gone.
     removed_vips: BTreeSet<VipKey>,
     /// Names of backends, for events about application servers that no Frontend references any more.
-    backend_names: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
+    backend_names: BackendNames,
     /// Addresses whose Frontends' states may have changed since they were last published.
     unpublished_states: BTreeSet<IpAddr>,
 }
@@ -108,7 +109,7 @@ impl AgentState {
             save_log: LogThrottle::default(),
             absent_vips: BTreeSet::new(),
             removed_vips: BTreeSet::new(),
-            backend_names: HashMap::new(),
+            backend_names: BackendNames::default(),
             unpublished_states: BTreeSet::new(),
         }
     }
@@ -285,16 +286,7 @@ impl AgentState {
                 DesiredVip::Exactly(spec) => &spec.ases,
                 DesiredVip::Hold { weights, .. } => weights,
             };
-            if ases.is_empty() {
-                continue;
-            }
-            let backend_names = self.backend_names.entry(*vip).or_default();
-            let same = |((address, server), backend_name): ((&IpAddr, &DesiredAs), (&IpAddr, &Name))| {
-                (address, &server.backend) == backend_name
-            };
-            if backend_names.len() != ases.len() || !ases.iter().zip(&*backend_names).all(same) {
-                backend_names.extend(ases.iter().map(|(address, server)| (*address, server.backend.clone())));
-            }
+            self.backend_names.extend(*vip, ases.iter().map(|(address, server)| (*address, &server.backend)));
         }
     }
 
@@ -310,7 +302,7 @@ impl AgentState {
     }
 
     fn server_ref(&self, vip: VppVip, address: IpAddr, backend: Option<&Name>) -> ServerRef {
-        let backend_name = vip.key().and_then(|key| self.backend_names.get(&key)?.get(&address));
+        let backend_name = vip.key().and_then(|key| self.backend_names.get(key, address));
         ServerRef { vip: self.vip_ref(vip), backend: backend.or(backend_name).cloned(), address }
     }
 
@@ -357,16 +349,11 @@ impl AgentState {
             }
             // The preceding removal may have been the first half of a recreate.
             Step::AddAs { vip, address, backend, .. } => {
-                self.backend_names.entry(*vip).or_default().insert(*address, backend.clone());
+                self.backend_names.extend(*vip, std::iter::once((*address, backend)));
             }
             Step::RemoveAs { vip, address, .. } => {
-                if let Some(key) = vip.key()
-                    && let Some(backend_names) = self.backend_names.get_mut(&key)
-                {
-                    backend_names.remove(address);
-                    if backend_names.is_empty() {
-                        self.backend_names.remove(&key);
-                    }
+                if let Some(key) = vip.key() {
+                    self.backend_names.remove(key, *address);
                 }
             }
             _ => {}

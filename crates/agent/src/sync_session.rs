@@ -7,6 +7,7 @@ mod confirmation;
 mod garbage;
 mod global_conf;
 mod pass;
+mod pending_dump;
 mod planning;
 mod read_back;
 mod replies;
@@ -30,7 +31,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::read_back::ReadBack;
 use self::{
-    confirmation::Confirmations, garbage::GarbageSchedule, global_conf::ConfWrite, pass::Pass, retries::RetrySchedule,
+    confirmation::Confirmations,
+    garbage::GarbageSchedule,
+    global_conf::ConfWrite,
+    pass::Pass,
+    pending_dump::{DumpReason, PendingDump},
+    retries::RetrySchedule,
     work_queue::WorkQueue,
 };
 use super::{
@@ -40,17 +46,16 @@ use super::{
     turn_budget::TurnBudget,
     warmup::Gate,
 };
-use maglev_model::{
-    actual::{Actual, ActualConf, LbDump, VppVip},
-    plan::Step,
-};
+use maglev_model::actual::{Actual, ActualConf, LbDump, VppVip};
 
 /// Limit of steps in flight for a pass, so that work for an event never waits behind a long pass.
 const WINDOW: usize = 64;
+/// No plan starts for an event from this number of steps in flight on, until it is halved. This bounds their memory: the first
+/// configuration may change every VIP.
+const EVENT_WINDOW: usize = 8192;
 
 /// Delay of the verifying dump after the last step.
 const VERIFY_AFTER: Duration = Duration::from_millis(500);
-
 /// Delay before a failed dump is retried.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
 
@@ -88,6 +93,8 @@ pub struct SyncSession {
     next_ping: Instant,
     next_pass: Instant,
     verify_at: Option<Instant>,
+    /// No verifying dump starts before this time.
+    next_verify: Instant,
     conf_write: Option<ConfWrite>,
     /// Set once VPP's global settings were compared with the desired ones.
     conf_settled: bool,
@@ -103,23 +110,6 @@ pub struct CachedVppState {
     flows: ServerFlows,
     /// Number of the dump request; the dump includes the effects of steps with lower numbers.
     number: u64,
-}
-
-struct PendingDump {
-    reply: BoxFuture<'static, Result<(Arc<LbDump>, VppReading), DataplaneError>>,
-    number: u64,
-    reason: DumpReason,
-    /// Steps sent after the dump request and acknowledged before its reply.
-    since: Vec<Step>,
-}
-
-/// Purpose of a dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum DumpReason {
-    /// Verifies the written addresses.
-    Verify,
-    /// Starts a full pass.
-    Pass,
 }
 
 /// An event of a session.
@@ -163,6 +153,7 @@ impl SyncSession {
             next_ping: now + intervals.ping,
             next_pass: now,
             verify_at: None,
+            next_verify: Instant::now(),
             conf_write: None,
             conf_settled: false,
             synced: false,
@@ -271,6 +262,7 @@ impl SyncSession {
         }
         self.enqueue(state.recreates.next());
         while budget.has_remaining()
+            && self.queue.admits(EVENT_WINDOW)
             && let Some(address) = self.queue.next()
         {
             self.plan_and_send(state, now, address, Cause::Event, budget);
@@ -317,7 +309,7 @@ impl SyncSession {
             let read = AbortOnDropHandle::new(read);
             let failed = |error: tokio::task::JoinError| Err(DataplaneError::Unanswered(format!("read: {error}")));
             let reply = async move { read.await.unwrap_or_else(failed) }.boxed();
-            self.pending_dump = Some(PendingDump { reply, number, reason, since: Vec::new() });
+            self.pending_dump = Some(PendingDump { reply, number, reason, started: Instant::now(), since: Vec::new() });
         }
     }
 
@@ -343,6 +335,8 @@ impl SyncSession {
                 return;
             }
         };
+        let took = now.duration_since(pending_dump.started);
+        self.next_verify = now + pending_dump::rest(took);
         let conf = dump.conf;
         state.dump.send_replace(Some(dump));
         for step in &pending_dump.since {

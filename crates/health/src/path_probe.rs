@@ -13,6 +13,7 @@
 
 mod metrics;
 mod network;
+mod node_paths;
 mod outcome;
 mod packet;
 mod pair;
@@ -54,6 +55,7 @@ pub use self::{
 };
 use self::{
     network::{PathNetwork, SendError},
+    node_paths::NodePaths,
     packet::{Answer, Flow, Reply},
     pair::{Pair, SynResult, SynSize},
     requests::{PathRequest, PathRequests},
@@ -88,6 +90,7 @@ pub struct PathChecker<N> {
     /// The configuration in force; `None` before the first one.
     config: Option<Config>,
     paths: HashMap<PathKey, PathLoop>,
+    node_paths: NodePaths,
     /// The timer of each path.
     timers: BTreeSet<(Instant, PathKey)>,
     /// The origin of the grid.
@@ -159,6 +162,7 @@ impl<N: PathNetwork> PathChecker<N> {
             rng: Rng::with_seed(seed),
             config: None,
             paths: HashMap::new(),
+            node_paths: NodePaths::default(),
             timers: BTreeSet::new(),
             origin: Instant::now(),
             next_burst: Instant::now(),

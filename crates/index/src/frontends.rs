@@ -375,8 +375,8 @@ impl Frontends {
         let object = ObjectVersion { kind: Kind::Frontend, name, revision: &entry.meta.revision };
         entry.record.settle(object, in_effect, problems, changes);
         let Some(vip) = entry.read.vip() else { return self.resolved.remove(name).is_some() };
-        let frontend = assembly::frontend(entry, vip, standing);
         let before = self.resolved.get(name).cloned();
+        let frontend = assembly::frontend(entry, vip, standing, before.as_deref());
         let after = super::keep_if_equal(&mut self.resolved, name, frontend);
         !before.is_some_and(|before| Arc::ptr_eq(&before, &after))
     }

@@ -82,8 +82,8 @@ impl FrontendSettings {
 /// The resolved pools and encap of a Frontend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolution {
-    /// The pools without dropped members.
-    pub pools: Vec<Pool>,
+    /// The pools without dropped members, until they are moved into the resolved Frontend.
+    pub pools: Option<Vec<Pool>>,
     /// The encap; `None` if no backend resolves or the Frontend is held.
     pub encap: Option<Encap>,
     /// The encap to compare with other Frontends on the address. For a held Frontend only the type is compared: other
@@ -144,7 +144,7 @@ pub fn resolve(
     problems.extend(held.clone().filter(|problem| problem.reason != Reason::EndpointsUnknown));
     let claimed = ClaimedEncap::Known(settings.encap, wanted.map(Encap::backend_family));
     let encap = wanted.filter(|_| resolves);
-    Resolution { pools, encap, claimed, held, problems }
+    Resolution { pools: Some(pools), encap, claimed, held, problems }
 }
 
 /// Leaves the weight of a member as VPP has it. A pool must not take over from one whose members are not known.

@@ -52,8 +52,13 @@ impl DerivedName {
 
     /// The name of a derived Backend; `None` for that of a stored Backend.
     pub fn parse(name: &Name) -> Option<Self> {
-        let derived = name.as_str().starts_with(NODE) || name.name().contains('@');
+        let derived = Self::is_node(name) || name.name().contains('@');
         derived.then(|| Self(name.clone()))
+    }
+
+    /// True for the name of a Node as Backend.
+    pub fn is_node(name: &Name) -> bool {
+        name.as_str().starts_with(NODE)
     }
 
     /// The Node or Service that the Backend comes from.
@@ -105,7 +110,7 @@ impl DerivedName {
         if this == that {
             return true;
         }
-        let are_nodes = this.as_str().starts_with(NODE) && that.as_str().starts_with(NODE);
+        let are_nodes = Self::is_node(this) && Self::is_node(that);
         are_nodes && Origin::parse(this) == Origin::parse(that)
     }
 }

@@ -87,7 +87,8 @@ async fn metrics_and_events_match_the_servers_counts() {
         let mut config = objects::config([], NodeConfig::default());
         for (name, check, server, _) in &checks {
             let name = Name::namespaced("shop", name);
-            let check = Check::Probe(Arc::new(check.clone()));
+            // Backends with the same address and HealthCheck would share their probes.
+            let check = Check::Probe(Arc::new(HealthCheck { name: name.clone(), ..check.clone() }));
             let (revision, address) = (Revision::default(), server.address.ip());
             let backend = Backend {
                 name: name.clone(),

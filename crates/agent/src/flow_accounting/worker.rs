@@ -4,14 +4,20 @@ use std::{
     io,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use crossbeam_queue::ArrayQueue;
 
 use super::{Computed, ExecutedPlan, Publication};
+
+/// The thread starts when no plan has been executed for this time: the effects of a burst are computed after it.
+const QUIET: Duration = Duration::from_millis(50);
+/// The longest time that a plan waits for that.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Time that the thread rests after each computation, as a multiple of its CPU time: many changes at once must not
 /// slow down the next transition, also where cores share their units.
@@ -21,12 +27,18 @@ const REST: u32 = 3;
 pub struct Job {
     plan: ExecutedPlan,
     stats: Publication,
+    submitted: Instant,
     computed: OnceLock<Computed>,
 }
 
 impl Job {
     pub fn new(plan: ExecutedPlan, stats: Publication) -> Self {
-        Self { plan, stats, computed: OnceLock::new() }
+        Self { plan, stats, submitted: Instant::now(), computed: OnceLock::new() }
+    }
+
+    /// True if the computation takes no time.
+    pub fn is_trivial(&self) -> bool {
+        self.plan.adds_only()
     }
 
     pub fn compute(&self) {
@@ -42,6 +54,9 @@ impl Job {
 /// What the thread shares with the agent's task.
 struct Shared {
     jobs: ArrayQueue<Arc<Job>>,
+    start: Instant,
+    /// The time of the last job, in nanoseconds since `start`.
+    last_job: AtomicU64,
     is_stopped: AtomicBool,
 }
 
@@ -57,7 +72,12 @@ impl Worker {
     /// # Errors
     /// The operating system refused the thread.
     pub fn start(waiting: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { jobs: ArrayQueue::new(waiting), is_stopped: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            jobs: ArrayQueue::new(waiting),
+            start: Instant::now(),
+            last_job: AtomicU64::new(0),
+            is_stopped: AtomicBool::new(false),
+        });
         let run = {
             let shared = Arc::clone(&shared);
             move || shared.run()
@@ -68,6 +88,8 @@ impl Worker {
 
     /// Has the job computed. Returns false if too many are waiting.
     pub fn submit(&self, job: &Arc<Job>) -> bool {
+        let last_job = job.submitted.duration_since(self.shared.start).as_nanos();
+        self.shared.last_job.store(u64::try_from(last_job).unwrap_or(u64::MAX), Ordering::Relaxed);
         let is_queued = self.shared.jobs.push(Arc::clone(job)).is_ok();
         self.thread.unpark();
         is_queued
@@ -90,9 +112,20 @@ impl Shared {
                 thread::park();
                 continue;
             };
+            while let Some(rest) = self.rest_of_burst(&job) {
+                thread::sleep(rest);
+            }
             let start = maglev_net::thread_cpu_time();
             job.compute();
             thread::sleep(maglev_net::thread_cpu_time().saturating_sub(start) * REST);
         }
+    }
+
+    /// The time after which to look again if a burst has ended; `None` once `job` may be computed.
+    fn rest_of_burst(&self, job: &Job) -> Option<Duration> {
+        let last_job = self.start + Duration::from_nanos(self.last_job.load(Ordering::Relaxed));
+        let at = (last_job + QUIET).min(job.submitted + LONGEST_WAIT);
+        at.checked_duration_since(Instant::now())
+            .filter(|rest| !rest.is_zero() && !self.is_stopped.load(Ordering::Relaxed))
     }
 }

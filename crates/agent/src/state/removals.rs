@@ -99,8 +99,7 @@ impl AgentState {
 
     /// The Backends of application servers that no Frontend references, by address.
     fn held_backends(&self, key: VipKey, servers: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, HeldBackend> {
-        let names = self.backend_names.get(&key);
-        let last_name = |address: &IpAddr| names.and_then(|names| names.get(address));
+        let last_name = |address: &IpAddr| self.backend_names.get(key, *address);
         let without_backend = |address: &IpAddr| {
             let name = last_name(address).cloned().unwrap_or_else(|| Name::cluster("unknown"));
             (*address, HeldBackend { name, condition: None })

@@ -4,15 +4,16 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use maglev_model::actual::VppVip;
+use crate::dataplane::ServerFlows;
+use maglev_model::actual::{ActualVip, VppVip};
 use maglev_vpp::lb::LbReading;
 
 /// Indexes and flows from a dump.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DumpIndexes {
-    pub vips: BTreeMap<VppVip, VipIndexes>,
+    pub vips: Arc<BTreeMap<VppVip, VipIndexes>>,
     /// By address of the application servers; an address that several VIPs share has one entry.
-    pub backends: BTreeMap<IpAddr, BackendIndex>,
+    pub backends: Arc<BTreeMap<IpAddr, BackendIndex>>,
 }
 
 /// A VIP in a dump.
@@ -21,7 +22,7 @@ pub struct VipIndexes {
     /// Index in VPP's pool, and of the VIP's packet counters.
     pub pool_index: Option<u32>,
     /// Entries of the sticky tables by application server.
-    pub flows: BTreeMap<IpAddr, u32>,
+    pub flows: Arc<BTreeMap<IpAddr, u32>>,
 }
 
 /// A backend address in a dump.
@@ -35,20 +36,22 @@ pub struct BackendIndex {
 
 impl From<&LbReading> for DumpIndexes {
     fn from(reading: &LbReading) -> Self {
-        let mut indexes = Self::default();
-        for (vip, state) in &reading.actual.vips {
+        let mut backends: BTreeMap<IpAddr, BackendIndex> = BTreeMap::new();
+        let vip_indexes = |(vip, state): (&VppVip, &ActualVip)| {
             let texts = reading.servers.get(vip);
-            let mut flows = BTreeMap::new();
+            // In the order of the addresses.
+            let mut flows = Vec::with_capacity(state.ases.len());
             for address in state.ases.keys() {
                 let text = texts.and_then(|texts| texts.get(address)).copied().unwrap_or_default();
-                let backend = indexes.backends.entry(*address).or_default();
+                let backend = backends.entry(*address).or_default();
                 backend.vips += 1;
                 backend.route = backend.route.or(text.dpo);
                 flows.extend(text.flows.map(|flows| (*address, flows)));
             }
-            indexes.vips.insert(*vip, VipIndexes { pool_index: state.pool_index, flows });
-        }
-        indexes
+            (*vip, VipIndexes { pool_index: state.pool_index, flows: Arc::new(flows.into_iter().collect()) })
+        };
+        let vips = reading.actual.vips.iter().map(vip_indexes).collect();
+        Self { vips: Arc::new(vips), backends: Arc::new(backends) }
     }
 }
 
@@ -57,10 +60,12 @@ impl From<&LbReading> for DumpIndexes {
 pub struct DumpIndexesSender(Arc<watch::Sender<DumpIndexes>>);
 
 impl DumpIndexesSender {
-    /// Takes the indexes from a dump.
-    pub fn update(&self, reading: &LbReading) {
+    /// Takes the indexes from a dump. Returns the flows, which share their memory with the indexes.
+    pub fn update(&self, reading: &LbReading) -> ServerFlows {
         let now = DumpIndexes::from(reading);
+        let flows = now.vips.iter().map(|(vip, indexes)| (*vip, Arc::clone(&indexes.flows))).collect();
         self.0.send_if_modified(|indexes| std::mem::replace(indexes, now) != *indexes);
+        flows
     }
 
     pub fn subscribe(&self) -> watch::Receiver<DumpIndexes> {
@@ -70,7 +75,7 @@ impl DumpIndexesSender {
 
 #[cfg(test)]
 mod tests {
-    use maglev_model::actual::{Actual, ActualAs, ActualVip};
+    use maglev_model::actual::{Actual, ActualAs};
     use maglev_vpp::lb::ServerText;
 
     use super::*;
@@ -94,8 +99,8 @@ mod tests {
                 .into(),
         };
         let indexes = DumpIndexes::from(&reading);
-        assert_eq!(indexes.backends, [(shared, BackendIndex { route: Some(18), vips: 2 })].into());
-        assert_eq!(indexes.vips[&vip(80)], VipIndexes { pool_index: Some(1), flows: BTreeMap::new() });
-        assert_eq!(indexes.vips[&vip(443)], VipIndexes { pool_index: Some(2), flows: [(shared, 7)].into() });
+        assert_eq!(*indexes.backends, [(shared, BackendIndex { route: Some(18), vips: 2 })].into());
+        assert_eq!(indexes.vips[&vip(80)], VipIndexes { pool_index: Some(1), flows: Arc::default() });
+        assert_eq!(indexes.vips[&vip(443)], VipIndexes { pool_index: Some(2), flows: Arc::new([(shared, 7)].into()) });
     }
 }

@@ -17,6 +17,8 @@ pub struct WorkQueue {
     in_flight: BTreeMap<IpAddr, InFlight>,
     /// Steps of all plans in flight.
     steps: usize,
+    /// True while no plan is admitted.
+    is_full: bool,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,13 @@ impl WorkQueue {
         self.in_flight.contains_key(&address)
     }
 
+    /// True if another plan may start. False from `limit` steps in flight on, until half of them are left: plans that start
+    /// together share their costs.
+    pub fn admits(&mut self, limit: usize) -> bool {
+        self.is_full = self.steps >= if self.is_full { limit / 2 } else { limit };
+        !self.is_full
+    }
+
     /// Number of steps in flight.
     pub fn steps(&self) -> usize {
         self.steps
@@ -104,6 +113,22 @@ mod tests {
         queue.enqueue(address(10));
         queue.enqueue(address(2));
         assert_eq!(queue.next(), Some(address(2)), "after the queue was empty, a new round begins");
+    }
+
+    #[test]
+    fn plans_start_again_when_half_of_the_steps_are_done() {
+        let mut queue = WorkQueue::default();
+        let mut admitted = Vec::new();
+        for last in 1..=4 {
+            admitted.push(queue.admits(100));
+            queue.begin(address(last), 30);
+        }
+        for last in 1..=4 {
+            admitted.push(queue.admits(100));
+            queue.end(address(last));
+        }
+        admitted.push(queue.admits(100));
+        assert_eq!(admitted, [true, true, true, true, false, false, false, true, true]);
     }
 
     #[test]

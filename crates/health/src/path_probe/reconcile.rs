@@ -40,22 +40,52 @@ impl<N: PathNetwork> PathChecker<N> {
         let Some(frontend) = new.or(old) else { return };
         let key = |backend: &Name| PathKey { frontend: frontend.name.clone(), backend: backend.clone() };
         let (before, now) = (targets(old), targets(new));
+        let required = new.is_some_and(|frontend| frontend.requires_path());
         for backend in before.keys().filter(|backend| !now.contains_key(backend)) {
             let key = key(backend);
-            self.stop(&key);
-            self.events.emit_change(Change::Path(key, None));
+            if self.stop(&key) {
+                self.events.emit_change(Change::Path(key, None));
+                self.replace_probed(backend, starting);
+            }
         }
-        for (backend, target) in now.into_iter().filter(|(backend, target)| before.get(backend) != Some(target)) {
+        for (backend, target) in now {
             let key = key(&backend);
-            self.stop(&key);
-            self.start(key.clone(), target);
-            starting.push(key);
+            let is_same = before.get(&backend) == Some(&target);
+            let is_probed = self.paths.contains_key(&key);
+            if is_same && (is_probed || !required) {
+                continue;
+            }
+            // A path keeps its place when its target changes.
+            if self.stop(&key) || self.node_paths.admit(&key, required) {
+                self.start(key.clone(), target);
+                starting.push(key);
+            }
         }
-        let required = new.is_some_and(|frontend| frontend.requires_path());
         if required || old.is_some_and(|frontend| frontend.requires_path()) {
             for backend in PathTarget::of_frontend(frontend).keys() {
                 self.set_required(&key(backend), required);
             }
+        }
+    }
+
+    /// Starts the path to a Node that takes the place of one that is no longer probed: that of the first Frontend by name.
+    fn replace_probed(&mut self, backend: &Name, starting: &mut Vec<PathKey>) {
+        if !self.node_paths.release(backend) {
+            return;
+        }
+        let unprobed = |frontend: &Arc<Frontend>| {
+            let key = PathKey { frontend: frontend.name.clone(), backend: backend.clone() };
+            let mut members = frontend.pools.iter().flat_map(|pool| &pool.members);
+            let is_candidate = !self.paths.contains_key(&key) && members.any(|member| member.backend == *backend);
+            // Paths of the new configuration whose turn has not come yet are among them; they then go on.
+            is_candidate.then(|| Some((key, PathTarget::of_frontend(frontend).remove(backend)?))).flatten()
+        };
+        let next = self.config.as_ref().and_then(|config| config.frontends.values().find_map(unprobed));
+        if let Some((key, target)) = next
+            && self.node_paths.admit(&key, false)
+        {
+            self.start(key.clone(), target);
+            starting.push(key);
         }
     }
 
@@ -66,8 +96,9 @@ impl<N: PathNetwork> PathChecker<N> {
         }
     }
 
-    fn stop(&mut self, key: &PathKey) {
-        let Some(stopped) = self.paths.remove(key) else { return };
+    /// Ends the probing of a path. Returns false if it was not probed.
+    fn stop(&mut self, key: &PathKey) -> bool {
+        let Some(stopped) = self.paths.remove(key) else { return false };
         self.timers.remove(&(stopped.timer, key.clone()));
         self.in_flight -= usize::from(stopped.in_flight.is_some());
         self.families[stopped.target.family()].forget(&key.backend);
@@ -75,6 +106,7 @@ impl<N: PathNetwork> PathChecker<N> {
             self.required.set(key, None);
         }
         self.requests.record(key, None);
+        true
     }
 
     fn start(&mut self, key: PathKey, target: PathTarget) {

@@ -1,5 +1,6 @@
 //! The checker with a scripted network and virtual time.
 
+mod nodes;
 mod requests;
 mod required;
 

@@ -49,8 +49,12 @@ pub fn standing(entry: &Entry, rejection: Option<&Problem>) -> Standing {
     }
 }
 
-/// The resolved Frontend.
-pub fn frontend(entry: &Entry, vip: VipKey, standing: Standing) -> Frontend {
+/// The resolved Frontend. `before` is the one of the last assembly, which has the pools if they were not resolved again.
+pub fn frontend(entry: &mut Entry, vip: VipKey, standing: Standing, before: Option<&Frontend>) -> Frontend {
+    let pools = match &mut entry.resolution {
+        Some(resolution) => resolution.pools.take().or_else(|| Some(before?.pools.clone())).unwrap_or_default(),
+        None => Vec::new(),
+    };
     let settings = entry.read.settings();
     let resolution = entry.resolution.as_ref();
     Frontend {
@@ -58,7 +62,7 @@ pub fn frontend(entry: &Entry, vip: VipKey, standing: Standing) -> Frontend {
         revision: entry.meta.revision.clone(),
         vip,
         standing,
-        pools: resolution.map_or_else(Vec::new, |resolution| resolution.pools.clone()),
+        pools,
         encap: resolution.and_then(|resolution| resolution.encap),
         sticky: settings.is_some_and(|settings| settings.sticky),
         on_backend_down: settings.map_or_else(OnBackendDown::default, |settings| settings.on_backend_down),

@@ -84,7 +84,7 @@ pub struct DerivedMember {
     /// The HealthCheck of an endpoint. That of a Node is a setting.
     pub check: Option<Name>,
     /// Set for a server that gets no new flows in any pool.
-    pub pause: Option<Pause>,
+    pub pause: Option<Arc<Pause>>,
     /// The weight; `None` if it is not known, so that VPP keeps the one that it has.
     pub weight: Option<Weight>,
 }
@@ -179,7 +179,8 @@ impl Services {
         let any_ready = endpoints.any_ready();
         let members = endpoints.by_address.iter().filter_map(|(address, endpoint)| {
             let is_ready = endpoints.ready_for_any_port.contains(address) || endpoints.unreadable.is_some();
-            let not_ready = (!is_ready).then(|| Pause { cause: NOT_READY.into(), drain: DrainConf::default() });
+            let not_ready =
+                (!is_ready).then(|| Arc::new(Pause { cause: NOT_READY.into(), drain: DrainConf::default() }));
             Some(DerivedMember {
                 name: DerivedName::endpoint(&pool.service.service, *address, check),
                 address: *address,
@@ -202,6 +203,8 @@ impl NodeServer {
 fn sorted(members: impl Iterator<Item = DerivedMember>) -> Vec<DerivedMember> {
     let mut members: Vec<_> = members.collect();
     members.sort_by(|this, that| this.name.cmp(&that.name));
+    // There are as many memberships as Frontends times Nodes.
+    members.shrink_to_fit();
     members
 }
 

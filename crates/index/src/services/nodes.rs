@@ -57,7 +57,7 @@ pub struct NodeServer {
     pub name: DerivedName,
     pub address: IpAddr,
     /// Set while the Node is drained.
-    pub pause: Option<Pause>,
+    pub pause: Option<Arc<Pause>>,
 }
 
 /// A stored Node, and the names of its derived Backends, which all pools share.
@@ -149,7 +149,7 @@ impl NodeServers {
 
     /// The drain of a Node, by its annotation or its state. An annotation that cannot be read drains the Node without a
     /// deadline: its flows stay.
-    pub fn pause(&self, node: &str) -> Option<Pause> {
+    pub fn pause(&self, node: &str) -> Option<Arc<Pause>> {
         let NodeObject { name, drain, unschedulable, .. } = &self.servers.get(node)?.object;
         let drains_if_unschedulable = self.settings.drain_on.contains(&DrainTrigger::Unschedulable);
         let (cause, drain) = match drain.as_deref() {
@@ -170,7 +170,7 @@ impl NodeServers {
             ),
             _ => return None,
         };
-        Some(Pause { cause: cause.into(), drain })
+        Some(Arc::new(Pause { cause: cause.into(), drain }))
     }
 
     /// The derived Backend of a Node that takes traffic, for a VIP of `family`: the first address of that family, else the

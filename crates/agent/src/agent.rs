@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    config_delay::ConfigDelay,
+    config_delay::{self, ConfigDelay},
     dataplane::VppConnector,
     drains::{DrainInputs, Drains},
     handle::{self, AgentHandle, SyncRefused},
@@ -246,9 +246,11 @@ impl Agent {
     }
 
     fn config_changed(&mut self) {
-        let taken = self.state.inputs.config().map(|config| config.written);
-        let new = self.config_rx.borrow().as_ref().map(|config| config.written);
-        self.config_delay.changed(taken == new, Instant::now());
+        let only_endpoints = match (self.state.inputs.config(), &*self.config_rx.borrow()) {
+            (Some(used), Some(new)) => config_delay::only_endpoints(used, new, &self.health_rx.borrow()),
+            _ => false,
+        };
+        self.config_delay.changed(only_endpoints, Instant::now());
     }
 
     fn take_config(&mut self, now: Instant) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use imbl::ordmap::DiffItem;
+use maglev_model::{config::Config, health::HealthSnapshot, probe_mode::ProbeMode};
 use tokio::time::Instant;
 
 /// Delay after a change of objects that people write: one `kubectl apply` has many of them.
@@ -45,8 +47,29 @@ impl ConfigDelay {
     }
 }
 
+/// True if `new` differs from `used` by EndpointSlices and Nodes only, and all of its new Backends can take flows. One whose
+/// first probe has not ended has no weight yet, and could not replace one that ends.
+pub fn only_endpoints(used: &Config, new: &Config, health: &HealthSnapshot) -> bool {
+    used.written == new.written
+        && !used.backends.diff(&new.backends).any(|change| match change {
+            DiffItem::Add(name, backend) | DiffItem::Update { new: (name, backend), .. } => {
+                let known = health.backends.get(name).filter(|health| health.address == backend.address);
+                matches!(backend.probe_mode(), ProbeMode::Probed(_)) && !known.is_some_and(|health| health.ever_known)
+            }
+            DiffItem::Remove(..) => false,
+        })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use maglev_model::{
+        config::{Backend, Check},
+        health::{BackendHealth, BackendState},
+    };
+    use maglev_testkit::objects;
+
     use super::*;
 
     /// The delay from the first to the last of `changes`, each with the milliseconds since the first one.
@@ -83,5 +106,28 @@ mod tests {
     fn objects_that_follow_endpoints_get_their_delay_once() {
         let late = OBJECTS + Duration::from_millis(5);
         assert_eq!(delay(&[(0, true), (5, false), (9, false), (200, false)]), late);
+    }
+
+    #[test]
+    fn new_backends_are_awaited_until_their_first_probe_has_ended() {
+        let used = objects::config([], objects::node_config());
+        let check = Check::Probe(Arc::new(objects::health_check("shop/http")));
+        let with = |check: Check| {
+            let backend = Backend { check, ..objects::backend("shop/web@10.0.0.1", "10.0.0.1") };
+            let mut config = used.clone();
+            config.backends.insert(backend.name.clone(), Arc::new(backend));
+            config
+        };
+        let mut health = HealthSnapshot::default();
+        assert!(only_endpoints(&used, &with(Check::None), &health), "it is not probed");
+        assert!(!only_endpoints(&used, &with(check.clone()), &health));
+        let new = with(check);
+        let (name, backend) = new.backends.iter().next().unwrap();
+        let (address, history) = (backend.address, Arc::default());
+        let up = BackendHealth { address, state: BackendState::Up, ever_known: true, in_doubt: false, history };
+        health.backends.insert(name.clone(), up);
+        assert!(only_endpoints(&used, &new, &health));
+        assert!(only_endpoints(&new, &used, &HealthSnapshot::default()), "one that ends");
+        assert!(!only_endpoints(&used, &Config { written: 1, ..new.clone() }, &health));
     }
 }

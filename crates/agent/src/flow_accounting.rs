@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Computing two new-flow tables takes longer than a plan, so a thread does it in time that nothing else needs: neither the first
-//! request of a transition nor the verification waits for it. The thread takes no lock, since it may not run for long while other
+//! request of a transition nor the verification waits for it. The thread takes none of our locks, since it may not run for long while other
 //! threads do; the agent's task looks for its results. With [`Accounting::Inline`], the agent's task computes them.
 
 mod worker;
@@ -84,12 +84,12 @@ impl FinishedSync {
 
 /// Something that is published after all before it.
 enum Pending {
-    /// Steps of a pass.
-    Pass(Arc<Job>),
+    /// Steps of a pass; `None` if their effects stay unknown.
+    Pass(Option<Arc<Job>>),
     /// The end of a pass.
     PassDone(FinishedSync),
     /// The steps of the sync of one address, and its end.
-    Address(Arc<Job>, FinishedSync),
+    Address(Option<Arc<Job>>, FinishedSync),
     /// The Frontend was deleted.
     Forget(Name),
 }
@@ -135,10 +135,8 @@ impl FlowAccounting {
 
     /// Accounts for steps of a pass.
     pub fn record_pass(&mut self, plan: ExecutedPlan) {
-        match self.submit(plan) {
-            Some(job) => self.publish_after_others(Pending::Pass(job)),
-            None => self.pass.add(Effects::UNKNOWN),
-        }
+        let job = self.submit(plan);
+        self.publish_after_others(Pending::Pass(job));
     }
 
     /// Publishes the end of a pass.
@@ -148,10 +146,8 @@ impl FlowAccounting {
 
     /// Accounts for the steps of the sync of one address, and publishes its end.
     pub fn finish_address(&mut self, plan: ExecutedPlan, sync: FinishedSync) {
-        match self.submit(plan) {
-            Some(job) => self.publish_after_others(Pending::Address(job, sync)),
-            None => self.events.emit(sync.event(Effects::UNKNOWN.into())),
-        }
+        let job = self.submit(plan);
+        self.publish_after_others(Pending::Address(job, sync));
     }
 
     /// Drops the series of a deleted Frontend.
@@ -186,7 +182,7 @@ impl FlowAccounting {
         while let Some(next) = self.pending.pop_front_if(|next| next.is_ready()) {
             match next {
                 Pending::Pass(job) => {
-                    let effects = self.publish_moved(&job);
+                    let effects = self.publish_moved(job.as_deref());
                     self.pass.add(effects);
                 }
                 Pending::PassDone(sync) => {
@@ -194,7 +190,7 @@ impl FlowAccounting {
                     self.events.emit(sync.event(effects.into()));
                 }
                 Pending::Address(job, sync) => {
-                    let effects = self.publish_moved(&job);
+                    let effects = self.publish_moved(job.as_deref());
                     self.events.emit(sync.event(effects.into()));
                 }
                 Pending::Forget(frontend) => self.metrics.forget_moved(&frontend),
@@ -207,8 +203,8 @@ impl FlowAccounting {
         (!self.pending.is_empty()).then(|| now + POLL)
     }
 
-    fn publish_moved(&self, job: &Job) -> Effects {
-        let Some(Computed { effects, moved }) = job.computed() else { return Effects::UNKNOWN };
+    fn publish_moved(&self, job: Option<&Job>) -> Effects {
+        let Some(Computed { effects, moved }) = job.and_then(Job::computed) else { return Effects::UNKNOWN };
         for (frontend, buckets) in moved {
             self.metrics.moved(frontend, *buckets);
         }
@@ -219,7 +215,7 @@ impl FlowAccounting {
 impl Pending {
     fn is_ready(&self) -> bool {
         match self {
-            Self::Pass(job) | Self::Address(job, _) => job.computed().is_some(),
+            Self::Pass(job) | Self::Address(job, _) => job.as_ref().is_none_or(|job| job.computed().is_some()),
             Self::PassDone(_) | Self::Forget(_) => true,
         }
     }

@@ -219,7 +219,7 @@ impl SyncSession {
     /// Time at which [`Self::pump`] must be called even without an event.
     pub fn next_timer(&self) -> Instant {
         let mut next = self.next_ping.min(self.next_pass);
-        for at in [self.verify_at, self.retries.next(), self.next_collection()].into_iter().flatten() {
+        for at in [self.verify_due(), self.retries.next(), self.next_collection()].into_iter().flatten() {
             next = next.min(at);
         }
         next
@@ -237,12 +237,17 @@ impl SyncSession {
             self.next_pass = now + state.sync_interval();
             self.request_pass();
         }
-        if self.verify_at.is_some_and(|at| now >= at) {
+        if self.verify_due().is_some_and(|at| now >= at) {
             self.verify_at = None;
             self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
         }
         let due = self.retries.take_due(now);
         self.enqueue(due);
+    }
+
+    /// The time of the next dump that only verifies.
+    fn verify_due(&self) -> Option<Instant> {
+        self.verify_at.map(|at| at.max(self.next_verify))
     }
 
     /// Processes the result of a ping: a session whose ping failed ends. The end is a separate event.

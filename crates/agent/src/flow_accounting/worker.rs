@@ -117,6 +117,8 @@ impl Shared {
             }
             let start = maglev_net::thread_cpu_time();
             job.compute();
+            // What the agent's task has published by now is freed by it.
+            drop(job);
             thread::sleep(maglev_net::thread_cpu_time().saturating_sub(start) * REST);
         }
     }

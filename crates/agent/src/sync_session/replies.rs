@@ -73,7 +73,7 @@ impl SyncSession {
         }
         if let Some(StepOutcome { number, .. }) = outcomes.last() {
             self.unverified.insert(address, *number);
-            self.verify_at.get_or_insert((now + VERIFY_AFTER).max(self.next_verify));
+            self.verify_at.get_or_insert(now + VERIFY_AFTER);
         }
         let sent = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
         let steps: Vec<Step> =

@@ -81,7 +81,7 @@ impl BackendLoop {
     }
 
     /// Aborts the probe in flight, ends the kept connection and sets the state that the probe mode requires.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.in_flight = None;
         self.connection = None;
         self.failing_since = None;

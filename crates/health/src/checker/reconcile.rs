@@ -59,7 +59,11 @@ impl<P: Prober> Checker<P> {
         let family = updated.family();
         let (before, after) = (SharedTarget::new(&updated.backend), SharedTarget::new(backend));
         if !updated.replace_backend(Arc::clone(backend)) {
-            return;
+            if before == after {
+                return;
+            }
+            // A HealthCheck of another name with the same settings: the state stays, and other Backends share the probes.
+            updated.restart();
         }
         if let Some(due) = updated.due.take() {
             self.starts.remove(due, name);

@@ -135,6 +135,7 @@ impl<P: Prober> Checker<P> {
             fail_open,
         };
         let effect = path.count(&probe, &mut leader.failing_since, now);
+        let failing_since = leader.failing_since;
         // The suspicion is published before the transition that it explains, in the same batch.
         let ProbeEffect { failure, success, .. } = effect;
         let (begins, ends) = (failure == FailureEffect::PathSuspect, success == SuccessEffect::SuspicionEnded);
@@ -144,6 +145,7 @@ impl<P: Prober> Checker<P> {
         for name in probees.all() {
             let Some(backend_loop) = self.loops.get_mut(name) else { continue };
             let before = backend_loop.health_update(Some(code));
+            backend_loop.failing_since = failing_since;
             backend_loop.observe(code.is_success(), effect);
             let after = backend_loop.health_update(Some(code));
             if after != before {

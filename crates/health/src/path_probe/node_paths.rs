@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use maglev_model::{derived::DerivedName, name::Name, path::PathKey};
 
-/// The number of Frontends whose paths to a Node are probed. Frontends with mode Require come on top.
+/// The number of Frontends whose paths to a Node are probed. Those with mode Require count, and are probed beyond it as well.
 pub const FRONTENDS_PER_NODE: usize = 16;
 
 /// The numbers of probed paths by Node.

@@ -6,7 +6,7 @@ use tokio::{task::LocalSet, time::sleep};
 
 use super::fixture::*;
 use maglev_model::{
-    config::{AdminState, Backend, HealthCheck},
+    config::{AdminState, Backend, Check, HealthCheck},
     event::Event,
     health::BackendState::{Down, Up},
     name::Name,
@@ -114,6 +114,35 @@ async fn a_changed_check_applies_to_every_backend() {
             sleep(100 * SEC).await;
             let probes = fixture.starts_of(1).len() - before;
             assert!((8..=12).contains(&probes), "{probes} probes in 100 s at an interval of 10 s");
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_checks_of_other_names_have_probes_of_their_own() {
+    LocalSet::new()
+        .run_until(async {
+            let mut fixture = CheckerFixture::start((1..=3).map(|number| twin(number, &check())));
+            fixture.until_state(3, Up).await;
+            let other = HealthCheck { name: Name::namespaced("shop", "other"), ..check() };
+            // The one that leads, and one that follows.
+            for number in [1, 3] {
+                fixture.edit_backend(number, |backend| backend.check = Check::Probe(Arc::new(other.clone())));
+                fixture.answer(1, refuses());
+                for number in 1..=3 {
+                    fixture.until_state(number, Down).await;
+                }
+                fixture.answer(1, succeeds());
+                for number in 1..=3 {
+                    fixture.until_state(number, Up).await;
+                }
+            }
+            fixture.edit(|config| {
+                config.backends.remove(&name(1));
+            });
+            fixture.answer(1, refuses());
+            fixture.until_state(2, Down).await;
+            fixture.until_state(3, Down).await;
         })
         .await;
 }

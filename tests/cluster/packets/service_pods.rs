@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use futures::future::join_all;
 use maglev_model::actual::VppVip;
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 
 use super::clients::Running;
-use crate::harness::eventually;
+use crate::harness::{LIMIT, eventually};
 use crate::sandbox::{Sandbox, vpp_state};
 
 /// The address that the demo's Service asks for.
@@ -58,16 +60,15 @@ async fn weights(sandbox: &Sandbox) -> Vec<Option<BTreeMap<IpAddr, u8>>> {
 async fn until_weights(sandbox: &Sandbox, expected: &[(&str, u8)]) {
     let expected: BTreeMap<IpAddr, u8> = expected.iter().map(|(node, weight)| (node_address(node), *weight)).collect();
     let both = [Some(expected.clone()), Some(expected.clone())];
-    let mut before = Vec::new();
-    eventually(&format!("both VPPs have the weights {expected:?}"), async || {
-        let weights = weights(sandbox).await;
-        if weights != before {
-            println!("expected {expected:?} on both nodes, there are {weights:?}");
+    let mut last = Vec::new();
+    let reached = timeout(LIMIT, async {
+        while last != both {
+            sleep(Duration::from_millis(50)).await;
+            last = weights(sandbox).await;
         }
-        before = weights;
-        (before == both).then_some(())
-    })
-    .await;
+    });
+    let reached = reached.await.is_ok();
+    assert!(reached, "not within {LIMIT:?}: both VPPs have the weights {expected:?}, there are {last:?}");
 }
 
 /// Scales the Deployment, and waits until it has this number of pods, all of them ready.

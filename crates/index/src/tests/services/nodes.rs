@@ -162,5 +162,7 @@ fn only_changes_of_written_objects_are_counted() {
     };
     assert_eq!(written(stored(slice("web-1", 2, &[("10.0.0.1", "w1", READY), ("10.0.0.2", "w2", READY)]))), 0);
     assert_eq!(written(Object::Node(worker("w1", &["192.0.2.77"]))), 0);
-    assert_eq!(written(following(&json!({"targets": "Nodes", "weight": 3}))), 1);
+    let pools = json!([{"name": "primary", "service": {"name": "web", "targets": "Nodes", "weight": 3}}]);
+    let edited = with(vip("203.0.113.1", 80, &[]), "pools", pools);
+    assert_eq!(written(object(Kind::Frontend, "shop/web", 1, 2, &edited)), 1);
 }

@@ -107,7 +107,7 @@ async fn open(address: SocketAddr, path: &str, receive_buffer: Option<u32>) -> a
         socket.set_recv_buffer_size(bytes)?;
     }
     let mut stream = socket.connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut head = [0; 12];
     tokio::time::timeout(Duration::from_secs(30), stream.read_exact(&mut head)).await??;

@@ -51,7 +51,7 @@ impl Job {
     }
 }
 
-/// What the thread shares with the agent's task.
+/// State of the thread and of the agent's task.
 struct Shared {
     jobs: ArrayQueue<Arc<Job>>,
     start: Instant,

@@ -1,6 +1,9 @@
 //! The names of the Backends of application servers, for events about servers that no Frontend references any more.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use maglev_model::{Name, vip::VipKey};
 
@@ -19,29 +22,22 @@ impl BackendNames {
         Some(&names[index].1)
     }
 
-    /// Adds the names of `servers`, sorted by address, to those of `vip`.
+    /// Adds the names of `servers` to those of `vip`.
     pub fn extend<'n>(&mut self, vip: VipKey, servers: impl Iterator<Item = (IpAddr, &'n Name)> + Clone) {
         if servers.clone().all(|(address, name)| self.get(vip, address) == Some(name)) {
             return;
         }
-        let known = self.vips.get(&vip).map(|names| &**names).unwrap_or_default();
-        let mut names: Vec<(IpAddr, Name)> = servers.map(|(address, name)| (address, name.clone())).collect();
-        let new = names.len();
-        let is_new = |address: &IpAddr| names[..new].binary_search_by_key(address, |(address, _)| *address).is_ok();
-        let others: Vec<_> = known.iter().filter(|(address, _)| !is_new(address)).cloned().collect();
-        names.extend(others);
-        names.sort_unstable_by_key(|(address, _)| *address);
-        self.vips.insert(vip, names.into());
+        let mut names: BTreeMap<IpAddr, Name> = self.vips.remove(&vip).into_iter().flatten().collect();
+        names.extend(servers.map(|(address, name)| (address, name.clone())));
+        self.vips.insert(vip, names.into_iter().collect());
     }
 
     /// Forgets one name.
     pub fn remove(&mut self, vip: VipKey, address: IpAddr) {
-        let Some(names) = self.vips.get_mut(&vip) else { return };
-        let left: Vec<_> = names.iter().filter(|(other, _)| *other != address).cloned().collect();
-        if left.is_empty() {
-            self.vips.remove(&vip);
-        } else {
-            *names = left.into();
+        let names = self.vips.remove(&vip).into_iter().flatten();
+        let left: Box<[_]> = names.filter(|(other, _)| *other != address).collect();
+        if !left.is_empty() {
+            self.vips.insert(vip, left);
         }
     }
 }

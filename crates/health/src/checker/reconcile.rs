@@ -103,8 +103,8 @@ impl<P: Prober> Checker<P> {
         let now = Instant::now();
         let count = u32::try_from(starting.len()).unwrap_or(u32::MAX);
         for (position, name) in (0u32..).zip(starting) {
-            let Some(starting) = self.loops.get(name) else { continue };
-            let Some((check, target)) = starting.check().zip(SharedTarget::new(&starting.backend)) else { continue };
+            let Some(started) = self.loops.get(name) else { continue };
+            let Some((check, target)) = started.check().zip(SharedTarget::new(&started.backend)) else { continue };
             let mut window = check.interval.min(startup_min_delay);
             if !first {
                 window = window.min(SPREAD * count);

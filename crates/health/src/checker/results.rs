@@ -71,9 +71,13 @@ impl<P: Prober> Checker<P> {
             ProbeOutcome::Completed { code, detail } => {
                 let kind = check.probe.type_name();
                 tracing::trace!(backend = %name, %code, %detail, "probe");
+                let metrics = |backend: &Name| self.loops.get(backend)?.metrics.as_ref();
+                // It was one probe, although each backend counts its result.
+                if let Some(metrics) = metrics(&name) {
+                    metrics.duration.observe(elapsed.as_secs_f64());
+                }
                 for backend in probees.all() {
-                    if let Some(metrics) = self.loops.get(backend).and_then(|probed| probed.metrics.as_ref()) {
-                        metrics.duration.observe(elapsed.as_secs_f64());
+                    if let Some(metrics) = metrics(backend) {
                         metrics.counts.add(code);
                     }
                     self.events.emit_probe(|| Event::ProbeDone {

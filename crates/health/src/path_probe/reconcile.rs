@@ -77,8 +77,11 @@ impl<N: PathNetwork> PathChecker<N> {
             let key = PathKey { frontend: frontend.name.clone(), backend: backend.clone() };
             let mut members = frontend.pools.iter().flat_map(|pool| &pool.members);
             let is_candidate = !self.paths.contains_key(&key) && members.any(|member| member.backend == *backend);
+            if !is_candidate {
+                return None;
+            }
             // Paths of the new configuration whose turn has not come yet are among them; they then go on.
-            is_candidate.then(|| Some((key, PathTarget::of_frontend(frontend).remove(backend)?))).flatten()
+            Some((key, PathTarget::of_frontend(frontend).remove(backend)?))
         };
         let next = self.config.as_ref().and_then(|config| config.frontends.values().find_map(unprobed));
         if let Some((key, target)) = next

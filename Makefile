@@ -12,7 +12,7 @@ ARGS ?=
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate soak bench lint audit fmt crds contract golden kube web build clean ci
+.PHONY: help demo test slowest check simulate soak bench lint audit fmt crds contract golden kube web build clean ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +22,17 @@ demo: ## run a cluster with two load-balancer nodes on this machine until Ctrl-C
 	@exec target/demo/maglev-sandbox up --dir $(DIR) $(ARGS)
 
 # MAGLEV_DASHBOARD_URL=URL: the tests of the page that hold for any server run against that one.
+# Most tests wait for processes most of the time, so more of them run at once than there are cores.
+test slowest: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: kube ## run every test: unit tests, a real control plane, the page in a browser (ARGS=filter: Rust tests only)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace $(ARGS)
 	$(if $(ARGS),,hack/web/check)
 	$(if $(ARGS),,hack/web/sandbox-check)
+
+slowest: kube ## run the Rust tests and list the 20 that take longest (ARGS=filter)
+	$(CARGO) build --locked --workspace --bins
+	@hack/test/slowest $(ARGS)
 
 check: ## quick check of the crates that differ from HEAD (ARGS=BASE): formatting, language, clippy, unit tests
 	@hack/lint/check $(ARGS)

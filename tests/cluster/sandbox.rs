@@ -23,6 +23,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::harness::{LIMIT, eventually, root, run, scratch};
@@ -34,7 +35,7 @@ const START_LIMIT: Duration = Duration::from_secs(240);
 pub struct Sandbox {
     pub dir: PathBuf,
     child: Child,
-    _lock: Flock<File>,
+    _lock: MachineLock,
 }
 
 impl Sandbox {
@@ -147,8 +148,18 @@ impl Sandbox {
     }
 }
 
+/// The machine for one sandbox. The file is for other processes; it does not serve those that wait in turn, so the tests of
+/// this process queue for the mutex.
+struct MachineLock {
+    _file: Flock<File>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Waits until no other sandbox runs on this machine, be it of a test or started by hand, and locks the machine.
-async fn lock_machine() -> Flock<File> {
+async fn lock_machine() -> MachineLock {
+    let turn = TURN.lock().await;
     let path = std::env::temp_dir().join("maglev-sandbox-test.lock");
     let deadline = Instant::now() + Duration::from_secs(600);
     loop {
@@ -156,7 +167,7 @@ async fn lock_machine() -> Flock<File> {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
         let free = TcpListener::bind((Ipv4Addr::new(127, 0, 2, 1), PORT)).await.is_ok();
         match lock {
-            Some(lock) if free => return lock,
+            Some(file) if free => return MachineLock { _file: file, _turn: turn },
             other => drop(other),
         }
         assert!(Instant::now() < deadline, "another sandbox runs on this machine: stop it and run the test again");

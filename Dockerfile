@@ -13,7 +13,7 @@ FROM --platform=$BUILDPLATFORM rust:${RUST_VERSION}-trixie AS build
 ARG TARGETARCH
 WORKDIR /src
 
-# The C compiler builds ring and links. Debian has a cross compiler for each architecture, named by its GNU triplet.
+# The C compiler builds ring and jemalloc, and links. Debian has a cross compiler for each architecture, named by its GNU triplet.
 ENV CC_x86_64_unknown_linux_gnu=x86_64-linux-gnu-gcc \
     CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
     CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
@@ -45,6 +45,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     set -eu; \
     target="$(cat /target)"; \
+    # Kernels for arm64 have pages of up to 64 KiB.
+    [ "$TARGETARCH" != arm64 ] || export JEMALLOC_SYS_WITH_LG_PAGE=16; \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo \
       cargo build --locked --release -p maglev --bins --target "$target"; \
     mkdir /out; \

@@ -49,7 +49,8 @@ fn notice_names_every_crate_under_the_mozilla_license_with_its_version() {
 
 /// Directories and files at the top that a build of the image reads: the workspace, the embedded files, the licenses.
 fn read_by_a_build() -> BTreeSet<String> {
-    let mut all: BTreeSet<String> = ["Cargo.toml", "Cargo.lock", "LICENSE", "NOTICE", "src"].map(String::from).into();
+    let mut all: BTreeSet<String> =
+        [".cargo", "Cargo.toml", "Cargo.lock", "LICENSE", "NOTICE", "src"].map(String::from).into();
     // Cargo reads the manifests of all members.
     let members = first(r"(?m)^members = \[([^\]]+)\]$", &read("Cargo.toml")).unwrap();
     all.extend(members.split(", ").map(|member| member.trim_matches('"').trim_end_matches("/*").to_owned()));

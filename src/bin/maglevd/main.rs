@@ -14,10 +14,16 @@ use jiff::Timestamp;
 use maglev_build_info::{COMMIT, VERSION};
 use maglev_telemetry::{self as telemetry, Bus, BusOptions, LogOptions};
 use prometheus::Registry;
+use tikv_jemallocator::Jemalloc;
 use tokio_util::sync::CancellationToken;
 
 use flags::{Command, Flags};
 use parts::Telemetry;
+
+/// Returns freed memory to the system, and wastes less of it than the C library between the objects of a large cluster.
+/// `.cargo/config.toml` has its settings.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();

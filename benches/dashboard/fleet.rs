@@ -1,9 +1,10 @@
 //! Ten large nodes with the same objects, transitions and traffic.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use maglev_model::{
+    ServerMap,
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
     change::Change,
     config::{Frontend, MemberTarget},
@@ -95,7 +96,7 @@ impl Fleet {
 
 /// The state of a Frontend in VPP, with all Backends at their weight.
 fn vip(frontend: &Arc<Frontend>) -> (VppVip, ActualVip) {
-    let mut ases = BTreeMap::new();
+    let mut ases = ServerMap::default();
     for member in frontend.pools.iter().flat_map(|pool| &pool.members) {
         if let MemberTarget::Backend(backend) = &member.target {
             ases.insert(backend.address, ActualAs { weight: member.weight.get(), buckets: 102 });

@@ -118,7 +118,7 @@ fn view(config: &Config) -> View {
                 encap: frontend.encap.map(Into::into),
                 sticky: Some(false),
                 table_length: Some(frontend.table_length.get()),
-                servers: Arc::new(servers.collect()),
+                servers: servers.collect(),
             };
             (VppVip::from(frontend.vip), state)
         })

@@ -35,9 +35,11 @@ const NODES: usize = 100;
 const SLICES_PER_SERVICE: usize = 5;
 const FRONTENDS: usize = SERVICES * PORTS;
 /// Number of changed slices.
-const CHANGES: usize = 500;
-/// Time in which only probes run.
-const IDLE: Duration = Duration::from_secs(10);
+const CHANGES: usize = 2_000;
+/// Time in which only probes run, and one full pass: the interval of passes. The changes take about as long.
+const IDLE: Duration = Duration::from_secs(30);
+/// Delay of the first reading of the memory.
+const SETTLED: Duration = Duration::from_secs(10);
 /// Longest time that the benchmark waits for the start.
 const START_LIMIT: Duration = Duration::from_secs(300);
 const CHANGE_LIMIT: Duration = Duration::from_secs(30);
@@ -69,7 +71,7 @@ async fn measure() -> anyhow::Result<()> {
     let servers: usize = vpp.snapshot().vips.values().map(|vip| vip.ases.len()).sum();
     ensure!(servers == FRONTENDS * NODES, "VPP has {servers} servers");
     print("  CPU of it", agent.cpu()?.as_secs_f64(), "s", f64::NAN);
-    sleep(IDLE).await;
+    sleep(SETTLED).await;
     print("resident memory after the start", agent.memory()?, "MiB", 150.0);
 
     let (idle_start, requests) = (agent.cpu()?, health.requests());

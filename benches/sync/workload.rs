@@ -90,7 +90,7 @@ impl Workload {
     }
 
     fn add(&mut self, vip: u16, members: Vec<Member>) -> anyhow::Result<()> {
-        let pool = Pool { name: "primary".into(), members };
+        let pool = Pool { name: "primary".into(), members: members.into() };
         let frontend = Frontend {
             table_length: TableLength::new(TABLE.into()).context("a power of two")?,
             ..objects::frontend(&format!("bench/frontend-{vip}"), key(vip), vec![pool])

@@ -5,12 +5,12 @@ mod flows;
 mod node;
 mod world;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Instant;
 
 use fastrand::Rng;
+use maglev_model::ServerMap;
 use maglev_model::plan::{FlowChange, VipChange};
 use maglev_model::preview::{NodeInputs, NodePreview};
 use maglev_model::view::View;
@@ -32,7 +32,7 @@ const AFFINITY_EVERY: usize = 12;
 const TOLERANCE: f64 = 1.0;
 
 /// The weights of all servers of a VIP in VPP.
-type Weights = BTreeMap<IpAddr, u8>;
+type Weights = ServerMap<u8>;
 
 /// The flows of one VIP, and its servers, before a change.
 struct Before {

@@ -1,8 +1,9 @@
 //! The node at rest: without faults and changes, VPP reaches the wanted state, and the agent's events tell the truth.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use maglev_model::{
+    ServerMap,
     actual::VppVip,
     config::{Config, Standing},
     health::HealthSnapshot,
@@ -78,9 +79,9 @@ impl World {
             return Err(format!("VPP lacks the foreign {vip}"));
         }
         let view = process.recorder.view().vpp.ok_or("the mirror has no VPP")?;
-        let mirrored: BTreeMap<VppVip, BTreeMap<IpAddr, u8>> =
-            view.vips.iter().map(|(vip, state)| (*vip, (*state.servers).clone())).collect();
-        let actual = snapshot.vips.keys().map(|vip| (*vip, snapshot.weights(*vip))).collect();
+        let mirrored: BTreeMap<VppVip, ServerMap<u8>> =
+            view.vips.iter().map(|(vip, state)| (*vip, state.servers.clone())).collect();
+        let actual = snapshot.vips.keys().map(|vip| (*vip, snapshot.weights(*vip).into_iter().collect())).collect();
         if mirrored == actual { Ok(()) } else { Err(format!("the mirror has {mirrored:?}, VPP has {actual:?}")) }
     }
 }

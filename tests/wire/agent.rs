@@ -19,6 +19,7 @@ mod moved_buckets;
 mod nat;
 mod ramp;
 mod shared_backend;
+mod spot_check;
 mod state_file;
 mod unchanged_state;
 mod vpp_counters;

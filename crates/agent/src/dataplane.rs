@@ -7,7 +7,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -20,7 +19,8 @@ use tokio::sync::watch;
 
 use super::stats::{Publication, Publisher, PublisherOptions, SharedTotals};
 use maglev_model::{
-    actual::{Actual, ActualConf, VppVip},
+    ServerMap,
+    actual::{Actual, ActualAs, ActualConf, VppVip},
     event::Events,
     plan::Step,
 };
@@ -75,7 +75,7 @@ pub struct SessionEnd {
 }
 
 /// An upper bound of the tracked flows of each application server. Absent where VPP does not report it.
-pub type ServerFlows = BTreeMap<VppVip, Arc<BTreeMap<IpAddr, u32>>>;
+pub type ServerFlows = BTreeMap<VppVip, ServerMap<u32>>;
 
 /// VPP's state as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -214,6 +214,11 @@ impl Dataplane {
             let flows = indexes.update(&reading);
             Ok(VppReading { flows, actual: reading.actual })
         })
+    }
+
+    /// Reads the application servers of one VIP, as of one moment between two steps; `None` if VPP cannot select a VIP.
+    pub fn read_servers(&self, vip: VppVip) -> Option<ReplyFuture<ServerMap<ActualAs>>> {
+        self.lb.read_servers(vip).map(reply)
     }
 
     /// Collects the garbage of a VPP that does not collect by itself; `None` for any other VPP. Resolves to true if there

@@ -10,8 +10,9 @@ use std::{
 };
 
 use imbl::ordmap::DiffItem;
+use slab::Slab;
 
-use self::backends::Backends;
+use self::backends::{Backends, UserId};
 use maglev_model::{
     Name,
     actual::{Actual, ActualVip, VppVip},
@@ -60,11 +61,13 @@ impl VipView {
     }
 }
 
-/// A Frontend, and the slots of its members' Backends, pool by pool.
+/// A Frontend as a user of Backends.
 #[derive(Debug)]
 struct Claimant {
     frontend: Arc<Frontend>,
-    backends: Vec<usize>,
+    user: UserId,
+    /// The slots of its members' Backends, pool by pool.
+    backends: Box<[usize]>,
 }
 
 /// The configuration and the health of the backends, indexed by the objects that a change affects.
@@ -74,6 +77,8 @@ pub struct Inputs {
     health: HealthSnapshot,
     by_address: BTreeMap<IpAddr, BTreeMap<Name, Claimant>>,
     backends: Backends,
+    /// The Frontends that use Backends, with the addresses of their VIPs.
+    users: Slab<(IpAddr, Name)>,
 }
 
 impl Inputs {
@@ -114,8 +119,10 @@ impl Inputs {
                         DiffItem::Add(_, frontend) => self.add(frontend, &mut affected),
                         DiffItem::Remove(_, frontend) => self.remove(frontend, &mut affected, true),
                         DiffItem::Update { old: (_, old), new: (_, new) } => {
-                            self.remove(old, &mut affected, old.vip != new.vip);
-                            self.add(new, &mut affected);
+                            if !self.replace(old, new, &mut affected) {
+                                self.remove(old, &mut affected, old.vip != new.vip);
+                                self.add(new, &mut affected);
+                            }
                         }
                     }
                 }
@@ -137,7 +144,7 @@ impl Inputs {
                 DiffItem::Remove(name, _) => (name, None),
             };
             let users = self.backends.set_health(name, health);
-            affected.addresses.extend(users.map(|(address, _)| *address));
+            affected.addresses.extend(users.filter_map(|user| Some(self.users.get(user)?.0)));
         }
         let frontends = self.config.as_ref().map(|config| &config.frontends);
         for change in self.health.paths.diff(&new.paths) {
@@ -161,8 +168,8 @@ impl Inputs {
 
     /// The VIPs of the Frontends that name `backend` in a pool, without those of withdrawn Frontends.
     pub fn vips_of_backend(&self, backend: &Name) -> impl Iterator<Item = VipKey> {
-        let claimants =
-            self.backends.users(backend).filter_map(|(address, name)| self.by_address.get(address)?.get(name));
+        let users = self.backends.users(backend).filter_map(|user| self.users.get(user));
+        let claimants = users.filter_map(|(address, name)| self.by_address.get(address)?.get(name));
         let served = claimants.filter(|claimant| !matches!(claimant.frontend.standing, Standing::Withdrawn(_)));
         served.map(|claimant| claimant.frontend.vip)
     }
@@ -188,7 +195,7 @@ impl Inputs {
     }
 
     fn view(&self, claimant: &Claimant, actual: Option<&Actual>) -> VipView {
-        let Claimant { frontend, backends } = claimant;
+        let Claimant { frontend, backends, .. } = claimant;
         let frontend_view = Arc::clone(frontend);
         let mut view = VipView { frontend: frontend_view, effective: EffectiveWeights::default(), held_change: None };
         if view.is_served() {
@@ -206,10 +213,25 @@ impl Inputs {
     fn add(&mut self, frontend: &Arc<Frontend>, affected: &mut Affected) {
         let (address, name) = (frontend.vip.address, &frontend.name);
         affected.addresses.insert(address);
-        let slot = |member: &Member| self.backends.add(&member.backend, (address, name.clone()), &self.health);
+        let user = self.users.insert((address, name.clone()));
+        let slot = |member: &Member| self.backends.add(&member.backend, user, &self.health);
         let backends = members(frontend).map(slot).collect();
-        let claimant = Claimant { frontend: Arc::clone(frontend), backends };
+        let claimant = Claimant { frontend: Arc::clone(frontend), user, backends };
         self.by_address.entry(address).or_default().insert(name.clone(), claimant);
+    }
+
+    /// Replaces a Frontend by one with the same VIP and the same Backends, of which only weights may differ. Returns false if
+    /// there is more to change.
+    fn replace(&mut self, old: &Frontend, new: &Arc<Frontend>, affected: &mut Affected) -> bool {
+        let backends = |frontend| members(frontend).map(|member| &member.backend);
+        if old.vip != new.vip || !backends(old).eq(backends(new)) {
+            return false;
+        }
+        let claimants = self.by_address.get_mut(&old.vip.address);
+        let Some(claimant) = claimants.and_then(|claimants| claimants.get_mut(&old.name)) else { return false };
+        claimant.frontend = Arc::clone(new);
+        affected.addresses.insert(new.vip.address);
+        true
     }
 
     fn remove(&mut self, frontend: &Frontend, affected: &mut Affected, removed: bool) {
@@ -217,15 +239,14 @@ impl Inputs {
         if removed {
             affected.removed.push((frontend.name.clone(), frontend.vip));
         }
-        if let Some(frontends) = self.by_address.get_mut(&frontend.vip.address) {
-            frontends.remove(&frontend.name);
-            if frontends.is_empty() {
-                self.by_address.remove(&frontend.vip.address);
-            }
+        let Some(frontends) = self.by_address.get_mut(&frontend.vip.address) else { return };
+        let Some(Claimant { user, .. }) = frontends.remove(&frontend.name) else { return };
+        if frontends.is_empty() {
+            self.by_address.remove(&frontend.vip.address);
         }
-        let user = (frontend.vip.address, frontend.name.clone());
+        self.users.try_remove(user);
         for member in members(frontend) {
-            self.backends.remove(&member.backend, &user);
+            self.backends.remove(&member.backend, user);
         }
     }
 }

@@ -211,6 +211,7 @@ impl SessionManager {
         let Some(session) = self.session_mut() else { return };
         match event {
             SessionEvent::Dump(reply) => session.dump_received(state, reply, now),
+            SessionEvent::SpotCheck(reply) => session.spot_check_received(state, reply, now),
             SessionEvent::JobFinished(done) => session.job_finished(state, *done, now),
             SessionEvent::Pong(result) => session.pong(&result),
             SessionEvent::ConfWritten(result) => session.conf_written(state, result, now),

@@ -35,7 +35,7 @@ use super::{
     warmup::{Gate, Warmup},
 };
 use maglev_model::{
-    Name,
+    Name, ServerMap,
     actual::{Actual, LbDump, VppVip},
     change::VipState,
     config::{ForeignVips, Frontend, Standing, SyncConf},
@@ -316,7 +316,7 @@ impl AgentState {
                     encap: Some((*encap).into()),
                     sticky: Some(*sticky),
                     table_length: Some(table_length.get()),
-                    servers: Arc::default(),
+                    servers: ServerMap::default(),
                 },
             },
             Step::RemoveVip { vip, encap } => {

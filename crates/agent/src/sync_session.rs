@@ -12,6 +12,7 @@ mod planning;
 mod read_back;
 mod replies;
 mod retries;
+mod spot_check;
 mod work_queue;
 
 use std::{
@@ -35,8 +36,9 @@ use self::{
     garbage::GarbageSchedule,
     global_conf::ConfWrite,
     pass::Pass,
-    pending_dump::{DumpReason, PendingDump},
+    pending_dump::{DumpReason, FinishedDump, PendingDump},
     retries::RetrySchedule,
+    spot_check::{ServersOfVips, SpotCheck},
     work_queue::WorkQueue,
 };
 use super::{
@@ -56,6 +58,8 @@ const EVENT_WINDOW: usize = 8192;
 
 /// Delay of the verifying dump after the last step.
 const VERIFY_AFTER: Duration = Duration::from_millis(500);
+/// The share of VPP's VIPs, as a divisor, from which a change is large: dumps verify it, and rest less.
+const SHARE: usize = 8;
 /// Delay before a failed dump is retried.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
 
@@ -78,8 +82,11 @@ pub struct SyncSession {
     dump_due: Option<DumpReason>,
     jobs: FuturesUnordered<BoxFuture<'static, FinishedJob>>,
     queue: WorkQueue,
-    /// Addresses written since the last dump, each with the number of its last step.
-    unverified: BTreeMap<IpAddr, u64>,
+    spot_check: Option<SpotCheck>,
+    /// False once VPP has returned no servers of a single VIP that should have some.
+    selects_vips: bool,
+    /// Addresses written since they were last read.
+    unverified: BTreeMap<IpAddr, Unverified>,
     pass: Option<Pass>,
     /// During the warm-up: addresses with a VIP whose backends do not all have a health state yet.
     warming: BTreeSet<IpAddr>,
@@ -93,13 +100,21 @@ pub struct SyncSession {
     next_ping: Instant,
     next_pass: Instant,
     verify_at: Option<Instant>,
-    /// No verifying dump starts before this time.
-    next_verify: Instant,
+    last_dump: Option<FinishedDump>,
     conf_write: Option<ConfWrite>,
     /// Set once VPP's global settings were compared with the desired ones.
     conf_settled: bool,
     /// Set once a pass has ended in which at least one step succeeded.
     synced: bool,
+}
+
+/// The steps of an address since it was last read.
+#[derive(Clone, Copy, Debug)]
+struct Unverified {
+    /// Number of the last step.
+    last: u64,
+    /// True if they only changed servers of VIPs that VPP already had, and all succeeded.
+    servers_only: bool,
 }
 
 /// VPP's state: the last dump, plus the steps acknowledged since.
@@ -118,6 +133,8 @@ pub enum SessionEvent {
     Closed(SessionEnd),
     /// The reply to a dump request.
     Dump(Result<(Arc<LbDump>, VppReading), DataplaneError>),
+    /// The servers of single VIPs.
+    SpotCheck(Result<ServersOfVips, DataplaneError>),
     /// VPP replied to all steps of a plan.
     JobFinished(Box<FinishedJob>),
     /// The result of a ping.
@@ -140,6 +157,8 @@ impl SyncSession {
             dump_due: Some(DumpReason::Pass),
             jobs: FuturesUnordered::new(),
             queue: WorkQueue::default(),
+            spot_check: None,
+            selects_vips: true,
             unverified: BTreeMap::new(),
             pass: None,
             warming: BTreeSet::new(),
@@ -153,7 +172,7 @@ impl SyncSession {
             next_ping: now + intervals.ping,
             next_pass: now,
             verify_at: None,
-            next_verify: Instant::now(),
+            last_dump: None,
             conf_write: None,
             conf_settled: false,
             synced: false,
@@ -201,6 +220,7 @@ impl SyncSession {
     /// Waits for the next event. Cancel safe.
     pub async fn wait(&mut self) -> SessionEvent {
         let dump = OptionFuture::from(self.pending_dump.as_mut().map(|pending_dump| &mut pending_dump.reply));
+        let spot_check = OptionFuture::from(self.spot_check.as_mut().map(|check| &mut check.reply));
         let ping = OptionFuture::from(self.ping.as_mut());
         let conf = OptionFuture::from(self.conf_write.as_mut().map(|write| &mut write.reply));
         let garbage = OptionFuture::from(self.garbage.reply.as_mut());
@@ -209,6 +229,7 @@ impl SyncSession {
             Some(job) = self.jobs.next(), if !self.jobs.is_empty() => SessionEvent::JobFinished(Box::new(job)),
             Some(result) = conf => SessionEvent::ConfWritten(result),
             Some(reply) = dump => SessionEvent::Dump(reply),
+            Some(reply) = spot_check => SessionEvent::SpotCheck(reply),
             Some(result) = ping => SessionEvent::Pong(result),
             Some(result) = garbage => SessionEvent::GarbageCollected(result),
             // Last, so that the replies received before the end are processed.
@@ -219,7 +240,10 @@ impl SyncSession {
     /// Time at which [`Self::pump`] must be called even without an event.
     pub fn next_timer(&self) -> Instant {
         let mut next = self.next_ping.min(self.next_pass);
-        for at in [self.verify_due(), self.retries.next(), self.next_collection()].into_iter().flatten() {
+        for at in [self.verify_at.filter(|_| self.spot_check.is_none()), self.retries.next(), self.next_collection()]
+            .into_iter()
+            .flatten()
+        {
             next = next.min(at);
         }
         next
@@ -237,17 +261,38 @@ impl SyncSession {
             self.next_pass = now + state.sync_interval();
             self.request_pass();
         }
-        if self.verify_due().is_some_and(|at| now >= at) {
-            self.verify_at = None;
-            self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
+        if self.spot_check.is_none() && self.verify_at.is_some_and(|at| now >= at) {
+            self.verify(now);
         }
         let due = self.retries.take_due(now);
         self.enqueue(due);
     }
 
-    /// The time of the next dump that only verifies.
-    fn verify_due(&self) -> Option<Instant> {
-        self.verify_at.map(|at| at.max(self.next_verify))
+    /// Verifies the written addresses: with a dump, or with a check of their VIPs if a dump costs much more.
+    fn verify(&mut self, now: Instant) {
+        let next_dump = self.next_verifying_dump(now);
+        let is_reading = self.pending_dump.is_some() || self.dump_due.is_some();
+        let is_costly = self.last_dump.is_some_and(FinishedDump::is_costly);
+        self.verify_at = None;
+        if is_costly && !is_reading && self.start_spot_check() {
+            return;
+        }
+        if next_dump == now {
+            self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
+        } else {
+            self.verify_at = Some(if is_reading { now + VERIFY_AFTER } else { next_dump });
+        }
+    }
+
+    /// The time before which no dump only verifies; `now` if one may start.
+    fn next_verifying_dump(&self, now: Instant) -> Instant {
+        self.last_dump.map_or(now, |dump| (dump.finished + dump.rest(self.is_large_change())).max(now))
+    }
+
+    /// True if a large part of VPP's VIPs is to be verified.
+    fn is_large_change(&self) -> bool {
+        let in_vpp = self.actual().map_or(0, |actual| actual.vips.len());
+        self.unverified.len() >= in_vpp / SHARE
     }
 
     /// Processes the result of a ping: a session whose ping failed ends. The end is a separate event.
@@ -340,14 +385,14 @@ impl SyncSession {
                 return;
             }
         };
-        let took = now.duration_since(pending_dump.started);
-        self.next_verify = now + pending_dump::rest(took);
         let conf = dump.conf;
         state.dump.send_replace(Some(dump));
         for step in &pending_dump.since {
             actual.apply(step);
         }
         let before = self.cached.replace(CachedVppState { conf, actual, flows, number: pending_dump.number });
+        let verifies_large_change = self.is_large_change();
+        self.last_dump = Some(FinishedDump { started: pending_dump.started, finished: now, verifies_large_change });
         self.publish_vpp_state(state, before.as_ref());
         self.warn_unreadable(state);
         self.write_conf(state, now);
@@ -367,7 +412,7 @@ impl SyncSession {
     fn take_verified(&mut self, state: &mut AgentState, number: u64) -> BTreeSet<IpAddr> {
         let (verified, rest) = std::mem::take(&mut self.unverified)
             .into_iter()
-            .partition(|(address, last)| *last < number && !self.queue.is_in_flight(*address));
+            .partition(|(address, written)| written.last < number && !self.queue.is_in_flight(*address));
         self.unverified = rest;
         let verified = BTreeMap::into_keys(verified).collect();
         state.recreates.verified(&verified);

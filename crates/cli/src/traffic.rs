@@ -48,7 +48,7 @@ impl ServerTraffic {
         let server =
             |(address, backend): (&IpAddr, _)| (*address, Self { sent: Some(sent(backend)), flows_at_most: None });
         let mut servers: BTreeMap<IpAddr, Self> = counters.backends.iter().map(server).collect();
-        for (address, flows) in counters.vips.values().flat_map(|vip| &*vip.flows) {
+        for (address, flows) in counters.vips.values().flat_map(|vip| &vip.flows) {
             let sum = &mut servers.entry(*address).or_default().flows_at_most;
             *sum = Some(sum.unwrap_or(0) + u64::from(*flows));
         }
@@ -117,7 +117,7 @@ pub fn explain<'s>(page: &mut Page, servers: impl IntoIterator<Item = &'s Server
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use super::*;
     use maglev_model::{
@@ -130,7 +130,7 @@ mod tests {
     /// Two VIPs with the server, which has carried `packets` of 100 bytes, 50 of them in the last interval.
     fn counters(packets: u64, interval: Duration) -> Counters {
         let vip = |last| VppVip { address: [203, 0, 113, last].into(), length: 32, protocol: 6, port: 80 };
-        let flows = |flows| VipCounters { flows: Arc::new([(ADDRESS, flows)].into()), ..VipCounters::default() };
+        let flows = |flows| VipCounters { flows: [(ADDRESS, flows)].into(), ..VipCounters::default() };
         let recent = RouteCounters { packets: 50, bytes: 5000 };
         let backend = BackendCounters { packets, bytes: packets * 100, vips: 2, recent };
         Counters {

@@ -97,15 +97,15 @@ mod tests {
         ) {
             let mut states: Vec<VipState> = states.into_iter().map(|(table_length, servers)| {
                 let servers = servers.into_iter().map(|(last, weight)| (address(last), weight)).collect();
-                VipState { table_length, servers: Arc::new(servers), ..VipState::default() }
+                VipState { table_length, servers, ..VipState::default() }
             }).collect();
             let mut reports: Vec<VipReport> = states.iter().map(VipReport::from).collect();
-            let mut servers = (*states[0].servers).clone();
+            let mut servers = states[0].servers.clone();
             match weight {
                 Some(weight) => servers.insert(address(changed), weight),
                 None => servers.remove(&address(changed)),
             };
-            states[0].servers = Arc::new(servers);
+            states[0].servers = servers;
             reports[0] = reports[0].with_server(address(changed), weight);
             prop_assert_eq!(&reports[0], &VipReport::from(&states[0]));
             let [one, other] = [0, 1].map(|index| TableFingerprint::new(&states[index]));

@@ -1,12 +1,13 @@
 //! Rates, from two readings of an agent's counters.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 
 use super::document::{Count, Counters, MemberTraffic, Rate, RouteDetail, StickyTableDetail};
 use maglev_fleet::CountersRead;
 use maglev_model::{
+    ServerMap,
     actual::VppVip,
     counters::{BackendCounters, RouteCounters, StickyTable, VipCounters, VipPackets},
 };
@@ -19,7 +20,7 @@ pub struct Traffic {
     pub(crate) heartbeat: u64,
     pub(crate) vips: BTreeMap<VppVip, Counters>,
     /// Tracked flows of the application servers of each VIP; an upper bound.
-    pub(crate) flows: BTreeMap<VppVip, Arc<BTreeMap<IpAddr, u32>>>,
+    pub(crate) flows: BTreeMap<VppVip, ServerMap<u32>>,
     pub(crate) backends: BTreeMap<IpAddr, MemberTraffic>,
     /// By number of the thread.
     pub(crate) sticky_tables: BTreeMap<String, StickyTableDetail>,
@@ -44,7 +45,7 @@ impl Traffic {
             boot_time: counters.boot_time,
             heartbeat: counters.heartbeat,
             vips: vips.collect(),
-            flows: counters.vips.iter().map(|(vip, counters)| (*vip, Arc::clone(&counters.flows))).collect(),
+            flows: counters.vips.iter().map(|(vip, counters)| (*vip, counters.flows.clone())).collect(),
             backends: counters.backends.iter().map(|(address, now)| (*address, member_traffic(now, recent))).collect(),
             sticky_tables: counters
                 .sticky_tables
@@ -114,6 +115,8 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use maglev_model::counters::{self, StatsSnapshot};
 

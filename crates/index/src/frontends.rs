@@ -31,7 +31,7 @@ use super::{
 };
 use maglev_model::{
     Name,
-    config::{Frontend, Kind, Standing},
+    config::{Frontend, Kind, Members, Standing},
     problem::{Problem, Reason},
     vip::{Service, VipKey},
 };
@@ -308,8 +308,9 @@ impl Frontends {
         work: &mut Work,
     ) -> bool {
         let mut unsettled = std::mem::take(&mut self.dirty);
+        let mut last = Members::default();
         for name in &unsettled {
-            self.resolve(name, backends, work);
+            self.resolve(name, backends, &mut last, work);
         }
         for address in std::mem::take(&mut self.dirty_addresses) {
             self.decide(address, &mut unsettled, work);
@@ -322,7 +323,8 @@ impl Frontends {
         changed
     }
 
-    fn resolve(&mut self, name: &Name, backends: &Backends, work: &mut Work) {
+    /// Resolves a Frontend. `last` are the members of the pool that was resolved last.
+    fn resolve(&mut self, name: &Name, backends: &Backends, last: &mut Members, work: &mut Work) {
         work.frontends += 1;
         let Some(entry) = self.entries.get_mut(name) else { return };
         let before = entry.claimed_encap();
@@ -332,6 +334,12 @@ impl Frontends {
             }
             _ => None,
         };
+        let pools = entry.resolution.iter_mut().flat_map(|resolution| &mut resolution.pools).flatten();
+        for pool in pools {
+            if !pool.members.share_with(last) {
+                last.clone_from(&pool.members);
+            }
+        }
         if let Some(address) = entry.read.address
             && entry.claimed_encap() != before
         {

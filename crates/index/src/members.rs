@@ -9,7 +9,7 @@ use std::{
 use super::{
     backends::Backends,
     claims::{ClaimedEncap, EncapType},
-    services::{DerivedMember, Membership, ServicePool},
+    services::{Membership, PoolMember, ServicePool},
 };
 use maglev_model::{
     Name,
@@ -121,7 +121,7 @@ pub fn resolve(
             members.iter_mut().for_each(keep_weight);
         }
         is_uncertain |= members.iter().any(is_placeholder);
-        pools.push(Pool { name: pool.clone(), members });
+        pools.push(Pool { name: pool.clone(), members: members.into() });
     }
     let mut problems = resolver.problems;
     problems.extend(heavy_pools(name, settings));
@@ -189,33 +189,32 @@ impl<'a> PoolResolver<'a> {
         self.problems.extend(membership.problems.iter().cloned());
         let mut members = Vec::with_capacity(membership.members.len() + 1);
         let mut refused = Vec::new();
-        for derived in &membership.members {
-            let Some((backend, target)) = self.backends.find(derived.name.name()) else { continue };
-            let holder = *self.by_address.entry(derived.address).or_insert(backend);
+        for PoolMember { backend, weight } in &*membership.members {
+            let Some((backend, target)) = self.backends.find(backend) else { continue };
+            let Some(address) = target.address() else { continue };
+            let holder = *self.by_address.entry(address).or_insert(backend);
             if holder != backend {
-                refused.push((Reason::DuplicateAddress, derived, format!("is also the address of Backend {holder}")));
+                let clause = format!("is also the address of Backend {holder}");
+                refused.push((Reason::DuplicateAddress, backend, address, clause));
                 continue;
             }
-            let mut member = Member {
-                backend: backend.clone(),
-                weight: derived.weight.unwrap_or(Weight::ZERO),
-                target: target.clone(),
-            };
+            let mut member =
+                Member { backend: backend.clone(), weight: weight.unwrap_or(Weight::ZERO), target: target.clone() };
             if let MemberTarget::Unreadable { .. } = target {
-                refused.push((Reason::BackendUnreadable, derived, "is not allowed".to_owned()));
+                refused.push((Reason::BackendUnreadable, backend, address, "is not allowed".to_owned()));
             }
-            if derived.weight.is_none() {
+            if weight.is_none() {
                 keep_weight(&mut member);
             }
             members.push(member);
         }
         for reason in [Reason::DuplicateAddress, Reason::BackendUnreadable] {
             let mut same = refused.iter().filter(|(other, ..)| *other == reason);
-            if let Some((_, DerivedMember { name, address, .. }, why)) = same.next() {
+            if let Some((_, name, address, clause)) = same.next() {
                 let others = same.count();
-                let (field, name) = (format!("spec.pools[{pool}].service"), name.name());
+                let field = format!("spec.pools[{pool}].service");
                 let message = format!(
-                    "Frontend {}: {field}: the address {address} of {name} {why}; so it is for {others} more of its servers; \
+                    "Frontend {}: {field}: the address {address} of {name} {clause}; so it is for {others} more of its servers; \
                      they get no new traffic",
                     self.name
                 );

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     plan::vips_on_address,
+    server_map::ServerMap,
     value::Value,
     vip::{Encap, Family, Protocol, Service, VipKey},
 };
@@ -123,13 +124,19 @@ pub struct ActualVip {
     /// Index in VPP's VIP pool, which is also the index of the packet counters; `None` if it could not be read.
     pub pool_index: Option<u32>,
     /// Live application servers by address. Removed application servers, which VPP keeps for a while, are left out.
-    pub ases: BTreeMap<IpAddr, ActualAs>,
+    pub ases: ServerMap<ActualAs>,
 }
 
 impl ActualVip {
     /// True if VPP reported NAT as the encapsulation; see [`ActualEncap::is_nat`].
     pub fn is_nat(&self) -> bool {
         self.encap.is_some_and(ActualEncap::is_nat)
+    }
+
+    /// True if `servers` are those of the VIP, with the same weights. Bucket counts may differ.
+    pub fn has_weights_of(&self, servers: &ServerMap<ActualAs>) -> bool {
+        let weights = |(address, server): (&IpAddr, &ActualAs)| (*address, server.weight);
+        self.ases.iter().map(weights).eq(servers.iter().map(weights))
     }
 }
 
@@ -173,11 +180,9 @@ impl Actual {
 
     /// True if both states are equal except for bucket counts and pool indexes, which VPP changes by itself.
     pub fn is_equivalent(&self, other: &Self) -> bool {
-        let same_server = |(a, b): ((&IpAddr, &ActualAs), (&IpAddr, &ActualAs))| (a.0, a.1.weight) == (b.0, b.1.weight);
         let same_vip = |((key_a, a), (key_b, b)): ((&VppVip, &ActualVip), (&VppVip, &ActualVip))| {
-            (key_a, a.encap, a.sticky, a.table_length, a.ases.len())
-                == (key_b, b.encap, b.sticky, b.table_length, b.ases.len())
-                && a.ases.iter().zip(&b.ases).all(same_server)
+            (key_a, a.encap, a.sticky, a.table_length) == (key_b, b.encap, b.sticky, b.table_length)
+                && a.has_weights_of(&b.ases)
         };
         (self.weightless, self.vips.len()) == (other.weightless, other.vips.len())
             && self.vips.iter().zip(&other.vips).all(same_vip)

@@ -4,7 +4,7 @@
 //! snapshot plus all later changes gives the same view everywhere. A change sets values and never increments them, so
 //! applying it twice is harmless.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use imbl::ordmap::DiffItem;
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use super::{
     path::{PathHealth, PathKey},
     problem::Problem,
     ramp::Ramps,
+    server_map::ServerMap,
     vip::Family,
     weights::ActivePool,
 };
@@ -180,14 +181,14 @@ pub struct VipState {
     /// Number of buckets in the new-flow table; `None` if it could not be read.
     pub table_length: Option<u16>,
     /// The weights of the application servers.
-    pub servers: Arc<BTreeMap<IpAddr, u8>>,
+    pub servers: ServerMap<u8>,
 }
 
 impl From<&ActualVip> for VipState {
     fn from(vip: &ActualVip) -> Self {
         let servers = vip.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
         let ActualVip { encap, sticky, table_length, .. } = vip;
-        Self { encap: *encap, sticky: *sticky, table_length: *table_length, servers: Arc::new(servers) }
+        Self { encap: *encap, sticky: *sticky, table_length: *table_length, servers }
     }
 }
 

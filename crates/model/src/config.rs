@@ -4,6 +4,7 @@
 mod certificate;
 mod disruption;
 mod health_check;
+mod members;
 mod node;
 mod ramp_up;
 
@@ -15,6 +16,7 @@ pub use self::{
     certificate::{Authorities, ClientCertificate},
     disruption::DisruptionBudget,
     health_check::{ConnectionMode, HeaderValue, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
+    members::Members,
     node::{ForeignVips, NodeConfig, ProbeConf, SyncConf, VppConf},
     ramp_up::RampUp,
 };
@@ -198,7 +200,7 @@ pub struct Pool {
     /// The name, unique within the Frontend.
     pub name: Arc<str>,
     /// The members, without dropped ones (Backend missing, or address duplicate).
-    pub members: Vec<Member>,
+    pub members: Members,
 }
 
 /// A backend in a pool.

@@ -2,9 +2,9 @@
 //! VIP restart whenever the VIP is added. Only the totals of backends survive a restart of VPP, since the agent adds
 //! them up.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::actual::VppVip;
+use super::{actual::VppVip, server_map::ServerMap};
 
 /// The VPP that the agent is connected to, and its counters. Exists only while the session does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct VipCounters {
     pub route: Option<RouteCounters>,
     /// An upper bound of the tracked flows of each application server, from the last dump. VPP counts an expired flow
     /// until its entry in the sticky table is reused, so only 0 is exact: no tracked flow is left.
-    pub flows: Arc<BTreeMap<IpAddr, u32>>,
+    pub flows: ServerMap<u32>,
 }
 
 /// The traffic that VPP sent to the address of an application server (VPP `/net/route/via`).

@@ -11,16 +11,17 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::{
     config::OnBackendDown,
     plan::{DueFlushes, Step, keys_on_address},
+    server_map::ServerMap,
     vip::{VipKey, Weight},
     weights::{BackendCondition, DesiredAs},
 };
 
 /// The last observed state of each application server.
 #[derive(Debug, Default)]
-pub struct Flushes(BTreeMap<VipKey, BTreeMap<IpAddr, ServerState>>);
+pub struct Flushes(BTreeMap<VipKey, ServerMap<ServerState>>);
 
 /// The last observed state of an application server.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct ServerState {
     /// The last known condition.
     known: Option<BackendCondition>,
@@ -82,10 +83,9 @@ impl Flushes {
     ) {
         let servers = self.0.entry(vip).or_default();
         if !servers.keys().eq(ases.keys()) {
-            servers.retain(|address, _| ases.contains_key(address));
-            for address in ases.keys() {
-                servers.entry(*address).or_default();
-            }
+            let before = std::mem::take(servers);
+            let state = |address: &IpAddr| (*address, before.get(address).copied().unwrap_or_default());
+            *servers = ases.keys().map(state).collect();
         }
         for ((address, desired), server) in ases.iter().zip(servers.values_mut()) {
             server.observe(desired.condition, on_backend_down, vpp(*address));
@@ -131,7 +131,7 @@ impl Flushes {
 
     /// Drops all pending flushes: a restarted VPP has no flows.
     pub fn clear(&mut self) {
-        for server in self.0.values_mut().flat_map(BTreeMap::values_mut) {
+        for server in self.0.values_mut().flat_map(ServerMap::values_mut) {
             (server.has_flows, server.flushed, server.requested) = (false, false, false);
         }
     }

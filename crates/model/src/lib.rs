@@ -30,6 +30,7 @@ pub mod printable;
 pub mod probe_mode;
 pub mod problem;
 pub mod ramp;
+pub mod server_map;
 pub mod table;
 pub mod table_change;
 pub mod table_fingerprint;
@@ -43,3 +44,4 @@ pub mod weights;
 mod test_objects;
 
 pub use name::Name;
+pub use server_map::ServerMap;

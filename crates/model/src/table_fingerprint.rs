@@ -131,7 +131,7 @@ impl<N: Clone, T: Clone + PartialEq> TableSplit<N, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, sync::Arc};
+    use std::collections::HashSet;
 
     use proptest::prelude::*;
 
@@ -143,7 +143,7 @@ mod tests {
 
     fn vip(table_length: u16, servers: &[(u8, u8)]) -> VipState {
         let servers = servers.iter().map(|(last, weight)| (address(*last), *weight)).collect();
-        VipState { table_length: Some(table_length), servers: Arc::new(servers), ..VipState::default() }
+        VipState { table_length: Some(table_length), servers, ..VipState::default() }
     }
 
     fn fingerprint(table_length: u16, servers: &[(u8, u8)]) -> TableFingerprint {

@@ -7,7 +7,7 @@ mod sharing;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use super::{
     name::Name,
     path::{PathHealth, PathKey},
     ramp::Ramps,
+    server_map::ServerMap,
     vip::Family,
     weights::{ActivePool, EffectiveWeights, effective_weights},
 };
@@ -130,10 +131,10 @@ impl View {
 
     /// The application servers in VPP that no pool of `frontend` names, with their weights: VPP keeps them while their
     /// removal is held. Empty for a withdrawn Frontend, whose VIP belongs to another one.
-    pub fn unclaimed_servers(&self, frontend: &Frontend) -> BTreeMap<IpAddr, u8> {
+    pub fn unclaimed_servers(&self, frontend: &Frontend) -> ServerMap<u8> {
         let vip = self.vpp.as_ref().and_then(|vpp| vpp.vips.get(&VppVip::from(frontend.vip)));
         let vip = vip.filter(|_| !matches!(frontend.standing, Standing::Withdrawn(_)));
-        let mut servers = vip.map(|vip| (*vip.servers).clone()).unwrap_or_default();
+        let mut servers = vip.map(|vip| vip.servers.clone()).unwrap_or_default();
         for member in frontend.pools.iter().flat_map(|pool| &pool.members) {
             if let Some(address) = member.target.address() {
                 servers.remove(&address);
@@ -206,10 +207,9 @@ impl View {
 
     fn set_server(&mut self, vip: VppVip, address: IpAddr, weight: Option<u8>) {
         let Some(state) = self.vpp.as_mut().and_then(|vpp| vpp.vips.get_mut(&vip)) else { return };
-        let servers: &mut BTreeMap<IpAddr, u8> = Arc::make_mut(&mut state.servers);
         match weight {
-            Some(weight) => servers.insert(address, weight),
-            None => servers.remove(&address),
+            Some(weight) => state.servers.insert(address, weight),
+            None => state.servers.remove(&address),
         };
     }
 }

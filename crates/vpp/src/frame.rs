@@ -17,6 +17,9 @@ pub const HEADER: usize = 16;
 /// 4 MiB. Memory is reserved as bytes arrive, not for the length in a header.
 pub const MAX_BODY: usize = 64 << 20;
 
+/// A frame from this size on has memory of its own, which is released with the frame.
+const LARGE: usize = 1 << 20;
+
 /// Bytes reserved for one read from a socket.
 const READ_CHUNK: usize = 64 << 10;
 
@@ -62,6 +65,10 @@ pub fn check(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
 pub fn parse(buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
     let Some(whole) = check(buffer)? else { return Ok(None) };
     let mut frame = buffer.split_to(whole);
+    if whole > LARGE {
+        // The buffer would keep the memory of the largest frame.
+        *buffer = BytesMut::from(&**buffer);
+    }
     frame.advance(HEADER);
     Ok(Some(frame.freeze()))
 }

@@ -37,7 +37,8 @@ use super::{
     session::{MissingMessage, Session, SessionOptions},
 };
 use maglev_model::{
-    actual::{Actual, ActualConf, ActualEncap, VppVip},
+    ServerMap,
+    actual::{Actual, ActualAs, ActualConf, ActualEncap, VppVip},
     counters::StickyTable,
     vip::{Encap, TableLength, VipKey, Weight},
 };
@@ -208,6 +209,22 @@ impl Lb {
         }
     }
 
+    /// Reads the application servers of one VIP, at one position in the order of the calls; `None` for a legacy plugin, which
+    /// does not report weights. A VIP that VPP does not have has no servers.
+    pub fn read_servers(
+        &self,
+        vip: VppVip,
+    ) -> Option<impl Future<Output = Result<ServerMap<ActualAs>, Error>> + Send + use<>> {
+        (self.plugin == Plugin::Weighted).then(|| {
+            let dump = self.session.dump(&LbAsV2Dump { vip: WireVip::selecting(vip) });
+            async move {
+                let mut ases = dump.await?;
+                ases.retain(|server| VppVip::from(server.vip) == vip);
+                Ok(read::servers(&ases).collect())
+            }
+        })
+    }
+
     /// Collects deleted VIPs and removed servers of a legacy plugin, which keeps them otherwise; other plugins collect by
     /// themselves. Nothing is collected beside a NAT VIP. Resolves to true if there was garbage.
     pub fn collect_garbage(&self) -> Option<impl Future<Output = Result<bool, Error>> + Send + use<>> {
@@ -245,10 +262,12 @@ impl Lb {
                 Err(Error::Refused { .. } | Error::Missing { .. }) => Vec::new(),
                 Err(error) => return Err(error),
             };
-            if let Some((message, object)) = read::missing_in_dumps(&vips, &ases, &shown) {
+            let actual = merge(&vips, &ases, &shown);
+            drop(ases);
+            if let Some((message, object)) = read::missing_in_dumps(&actual, &shown) {
                 return Err(Error::Incomplete { message, object });
             }
-            Ok(LbReading { servers: read::server_texts(&shown), actual: merge(&vips, &ases, &shown) })
+            Ok(LbReading { servers: read::server_texts(&shown), actual })
         }
     }
 

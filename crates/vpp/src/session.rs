@@ -180,7 +180,12 @@ impl Session {
         async move {
             let raw = receive(D::NAME, reply_rx).await?;
             let _: ControlPingReply = decode(&queue, &raw.reply)?;
-            raw.details.iter().map(|body| decode(&queue, body)).collect()
+            // A dump may have hundreds of thousands of details: no room is left over, and each body is dropped with its chunk.
+            let mut details = Vec::with_capacity(raw.details.len());
+            for body in raw.details {
+                details.push(decode(&queue, &body)?);
+            }
+            Ok(details)
         }
     }
 

@@ -356,7 +356,7 @@ impl ChangeGenerator {
                 let [packets, bytes] = generator.numbers();
                 RouteCounters { packets, bytes }
             }),
-            flows: Arc::new((0..self.rng.u8(..4)).map(|_| (self.address(), self.rng.u32(..))).collect()),
+            flows: (0..self.rng.u8(..4)).map(|_| (self.address(), self.rng.u32(..))).collect(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Called by `dispatch`. All writes are recorded in the journal with their results.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::{
     dispatch::{RequestContext, seconds},
@@ -203,13 +203,19 @@ fn each_server<D>(context: &mut RequestContext<'_>, filter: WireVip, details: im
     servers.filter_map(|(vip, slot)| Some(details(vip, lb.servers.get(slot)?))).collect()
 }
 
-/// The filter of server dumps: the zero prefix matches everything, an IPv4 prefix matches nothing. Up to 26.06 all prefixes
-/// are supported and the port is ignored.
+/// The filter of server dumps: the zero prefix matches everything. VPP 26.10 compares the 16 bytes of the address as sent with
+/// those that it stores, so an IPv4 prefix matches nothing. Up to 26.06 all prefixes are supported and the port is ignored.
 fn matches_filter(release: Release, filter: WireVip, vip: &Vip) -> bool {
     let everything = filter.prefix.address.is_unspecified() && filter.prefix.length == 0;
     everything
         || match release {
-            Release::V26_10 => filter.prefix.address.is_ipv6() && requested_vip(release, filter) == vip.id,
+            Release::V26_10 => {
+                let stored = match vip.id.address {
+                    IpAddr::V4(address) => Ipv6Addr::from_bits(address.to_bits().into()),
+                    IpAddr::V6(address) => address,
+                };
+                (filter.prefix.address, filter.protocol, filter.port) == (stored.into(), vip.id.protocol, vip.id.port)
+            }
             Release::V26_06 => legacy::prefix(filter.prefix) == Some(vip.prefix),
         }
 }

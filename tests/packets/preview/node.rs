@@ -1,12 +1,11 @@
 //! A real agent that follows the objects of a [`World`].
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use maglev_agent::{Agent, AgentOptions, VppConnector};
+use maglev_model::ServerMap;
 use maglev_model::actual::VppVip;
 use maglev_model::change::VipState;
 use maglev_model::config::{Config, Frontend};
@@ -95,9 +94,9 @@ impl Node {
     }
 
     /// The weights that VPP has.
-    pub fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
+    pub fn weights(&self, vip: VipKey) -> ServerMap<u8> {
         let snapshot = self.snapshots.borrow();
         let vpp = snapshot.view.vpp.as_ref().expect("the agent is connected");
-        (*vpp.vips[&VppVip::from(vip)].servers).clone()
+        vpp.vips[&VppVip::from(vip)].servers.clone()
     }
 }

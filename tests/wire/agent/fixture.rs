@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use maglev_agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, Metrics, SyncRefused, VppConnector};
 use maglev_model::{
     Name,
+    actual::LbDump,
     change::Change,
     config::{Backend, Config, Frontend, MemberTarget, NodeConfig},
     event::{Event, Events},
@@ -35,6 +36,7 @@ pub struct Running {
     task: JoinHandle<Result<(), AgentError>>,
     status: watch::Receiver<AgentStatus>,
     handle: AgentHandle,
+    dumps: watch::Receiver<Option<Arc<LbDump>>>,
 }
 
 impl Running {
@@ -130,8 +132,14 @@ impl Node {
         )
         .with_accepted_holds(self.accepted_tx.subscribe());
         let (stop, status, handle) = (CancellationToken::new(), agent.status(), agent.handle());
+        let dumps = agent.dumps();
         let task = tokio::spawn(agent.run(stop.clone()));
-        self.running = Some(Running { stop, task, status, handle });
+        self.running = Some(Running { stop, task, status, handle, dumps });
+    }
+
+    /// The state of VPP as the agent last read it.
+    pub fn dump(&self) -> Option<Arc<LbDump>> {
+        self.running.as_ref()?.dumps.borrow().clone()
     }
 
     /// Stops the agent as SIGTERM does.

@@ -170,7 +170,7 @@ async fn write_without_an_effect_is_repeated() {
     node.simulator.lie_next("lb_add_del_as_v2", |_| ());
     let third = backend("c", "192.0.2.3");
     node.set_state(&third, Up);
-    node.edit("web", |web| web.pools[0].members.extend(pool("primary", &[&third]).members));
+    node.edit("web", |web| web.pools[0].members.extend_from_slice(&pool("primary", &[&third]).members));
     node.until_weights(web(), &[("192.0.2.1", 33), ("192.0.2.2", 10), ("192.0.2.3", 10)]).await;
     node.until_programmed().await;
     assert_nothing_removed(&node, mark);
@@ -202,7 +202,7 @@ async fn effect_without_a_reply_is_found_by_a_read() {
     let third = backend("c", "192.0.2.3");
     node.set_state(&third, Up);
     node.simulator.swallow_next_reply("lb_add_del_as_v2");
-    node.edit("web", |web| web.pools[0].members.extend(pool("primary", &[&third]).members));
+    node.edit("web", |web| web.pools[0].members.extend_from_slice(&pool("primary", &[&third]).members));
     node.until_weights(web(), &[("192.0.2.1", 0), ("192.0.2.2", 10), ("192.0.2.3", 10)]).await;
     node.until_programmed().await;
     assert_nothing_removed(&node, mark);

@@ -1,10 +1,11 @@
 //! A gRPC client that mirrors an agent: it receives every state event in order, and its mirror equals VPP's state.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev_model::{
+    ServerMap,
     actual::VppVip,
     event::Level,
     view::Fold as _,
@@ -26,7 +27,7 @@ const EPOCH: u64 = 1;
 
 /// The properties of a VIP that the simulator and the mirror share: encap, port of the backends, affinity, table
 /// length, weights.
-type VipProperties = (u32, u16, bool, u32, BTreeMap<IpAddr, u8>);
+type VipProperties = (u32, u16, bool, u32, ServerMap<u8>);
 
 /// The bus, the server, and the client's mirror.
 pub struct Follower {
@@ -133,7 +134,7 @@ fn mirrored_vips(vpp: &VppView) -> Option<BTreeMap<VppVip, VipProperties>> {
         .map(|(vip, state)| {
             let encap = state.encap?;
             let (sticky, length) = (state.sticky?, u32::from(state.table_length?));
-            Some((*vip, (encap.kind, encap.target_port, sticky, length, (*state.servers).clone())))
+            Some((*vip, (encap.kind, encap.target_port, sticky, length, state.servers.clone())))
         })
         .collect()
 }

@@ -291,7 +291,7 @@ fn backend_with_a_held_change_of_its_address_follows_the_admin_state() {
     let edit = |node: &mut Node, admin_state| {
         let moved = Backend { admin_state, ..backend("b1", "192.0.2.99") };
         let heavy = Member { weight: Weight::clamped(60), ..member(server(3)) };
-        node.edit(|web| web.pools[0].members = vec![member(moved), member(server(2)), heavy]);
+        node.edit(|web| web.pools[0].members = vec![member(moved), member(server(2)), heavy].into());
     };
     edit(&mut node, AdminState::Enabled);
     assert_eq!(node.weights(), [(1, 10), (2, 10), (3, 10)].into());

@@ -1,10 +1,7 @@
 //! The Backends referenced by Frontends: the health and the users of each, in a slab. A plan that looked up every
 //! member by name would spend much of its time on the lookups.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::IpAddr,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use slab::Slab;
 
@@ -13,8 +10,8 @@ use maglev_model::{
     health::{BackendHealth, HealthSnapshot},
 };
 
-/// A Frontend that references a Backend, with the address of its VIP.
-pub type User = (IpAddr, Name);
+/// A Frontend that references a Backend. There are as many references as members of pools, so each is a number.
+pub type UserId = usize;
 
 #[derive(Debug, Default)]
 pub struct Backends {
@@ -25,12 +22,12 @@ pub struct Backends {
 #[derive(Debug)]
 struct BackendEntry {
     health: Option<BackendHealth>,
-    users: BTreeSet<User>,
+    users: BTreeSet<UserId>,
 }
 
 impl Backends {
     /// Adds a user of `backend`. Returns the Backend's slot, which is stable while the Backend has users.
-    pub fn add(&mut self, backend: &Name, user: User, health: &HealthSnapshot) -> usize {
+    pub fn add(&mut self, backend: &Name, user: UserId, health: &HealthSnapshot) -> usize {
         let slot = match self.slots.get(backend) {
             Some(slot) => *slot,
             None => {
@@ -47,10 +44,10 @@ impl Backends {
     }
 
     /// Removes a user of `backend`.
-    pub fn remove(&mut self, backend: &Name, user: &User) {
+    pub fn remove(&mut self, backend: &Name, user: UserId) {
         let Some(slot) = self.slots.get(backend).copied() else { return };
         let Some(entry) = self.slab.get_mut(slot) else { return };
-        entry.users.remove(user);
+        entry.users.remove(&user);
         if entry.users.is_empty() {
             self.slots.remove(backend);
             self.slab.remove(slot);
@@ -62,19 +59,19 @@ impl Backends {
         &mut self,
         backend: &Name,
         health: Option<&BackendHealth>,
-    ) -> impl Iterator<Item = &User> + use<'_> {
+    ) -> impl Iterator<Item = UserId> + use<'_> {
         let entry = self.slots.get(backend).and_then(|slot| self.slab.get_mut(*slot));
         let entry = entry.map(|entry| {
             entry.health = health.cloned();
             &entry.users
         });
-        entry.into_iter().flatten()
+        entry.into_iter().flatten().copied()
     }
 
     /// The users of `backend`.
-    pub fn users(&self, backend: &Name) -> impl Iterator<Item = &User> {
+    pub fn users(&self, backend: &Name) -> impl Iterator<Item = UserId> {
         let entry = self.slots.get(backend).and_then(|slot| self.slab.get(*slot));
-        entry.into_iter().flat_map(|entry| &entry.users)
+        entry.into_iter().flat_map(|entry| &entry.users).copied()
     }
 
     /// The health of the Backend in `slot`.

@@ -1,25 +1,21 @@
 //! The names of the Backends of application servers, for events about servers that no Frontend references any more.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-};
+use std::{collections::HashMap, net::IpAddr};
 
-use maglev_model::{Name, vip::VipKey};
+use maglev_model::{Name, ServerMap, vip::VipKey};
 
 /// The names by VIP and address.
 #[derive(Debug, Default)]
 pub struct BackendNames {
-    /// Sorted by address. There are as many as application servers in VPP, so they are stored without gaps.
-    vips: HashMap<VipKey, Box<[(IpAddr, Name)]>>,
+    vips: HashMap<VipKey, ServerMap<Name>>,
+    /// The names of the last VIP. The next one often has the same, and shares their memory.
+    last: ServerMap<Name>,
 }
 
 impl BackendNames {
     /// The name of the Backend with `address` in `vip`; `None` if it was never known.
     pub fn get(&self, vip: VipKey, address: IpAddr) -> Option<&Name> {
-        let names = self.vips.get(&vip)?;
-        let index = names.binary_search_by_key(&address, |(address, _)| *address).ok()?;
-        Some(&names[index].1)
+        self.vips.get(&vip)?.get(&address)
     }
 
     /// Adds the names of `servers` to those of `vip`.
@@ -27,17 +23,20 @@ impl BackendNames {
         if servers.clone().all(|(address, name)| self.get(vip, address) == Some(name)) {
             return;
         }
-        let mut names: BTreeMap<IpAddr, Name> = self.vips.remove(&vip).into_iter().flatten().collect();
-        names.extend(servers.map(|(address, name)| (address, name.clone())));
-        self.vips.insert(vip, names.into_iter().collect());
+        let before = self.vips.get(&vip).into_iter().flatten().map(|(address, name)| (*address, name.clone()));
+        let names = before.chain(servers.map(|(address, name)| (address, name.clone()))).collect();
+        if self.last != names {
+            self.last = names;
+        }
+        self.vips.insert(vip, self.last.clone());
     }
 
     /// Forgets one name.
     pub fn remove(&mut self, vip: VipKey, address: IpAddr) {
-        let names = self.vips.remove(&vip).into_iter().flatten();
-        let left: Box<[_]> = names.filter(|(other, _)| *other != address).collect();
-        if !left.is_empty() {
-            self.vips.insert(vip, left);
+        let Some(names) = self.vips.get_mut(&vip) else { return };
+        names.remove(&address);
+        if names.is_empty() {
+            self.vips.remove(&vip);
         }
     }
 }

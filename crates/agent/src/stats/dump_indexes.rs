@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use tokio::sync::watch;
 
 use crate::dataplane::ServerFlows;
-use maglev_model::actual::{ActualVip, VppVip};
+use maglev_model::{
+    ServerMap,
+    actual::{ActualVip, VppVip},
+};
 use maglev_vpp::lb::LbReading;
 
 /// Indexes and flows from a dump.
@@ -22,7 +25,7 @@ pub struct VipIndexes {
     /// Index in VPP's pool, and of the VIP's packet counters.
     pub pool_index: Option<u32>,
     /// Entries of the sticky tables by application server.
-    pub flows: Arc<BTreeMap<IpAddr, u32>>,
+    pub flows: ServerMap<u32>,
 }
 
 /// A backend address in a dump.
@@ -39,16 +42,14 @@ impl From<&LbReading> for DumpIndexes {
         let mut backends: BTreeMap<IpAddr, BackendIndex> = BTreeMap::new();
         let vip_indexes = |(vip, state): (&VppVip, &ActualVip)| {
             let texts = reading.servers.get(vip);
-            // In the order of the addresses.
-            let mut flows = Vec::with_capacity(state.ases.len());
-            for address in state.ases.keys() {
+            let flows = state.ases.keys().filter_map(|address| {
                 let text = texts.and_then(|texts| texts.get(address)).copied().unwrap_or_default();
                 let backend = backends.entry(*address).or_default();
                 backend.vips += 1;
                 backend.route = backend.route.or(text.dpo);
-                flows.extend(text.flows.map(|flows| (*address, flows)));
-            }
-            (*vip, VipIndexes { pool_index: state.pool_index, flows: Arc::new(flows.into_iter().collect()) })
+                Some((*address, text.flows?))
+            });
+            (*vip, VipIndexes { pool_index: state.pool_index, flows: flows.collect() })
         };
         let vips = reading.actual.vips.iter().map(vip_indexes).collect();
         Self { vips: Arc::new(vips), backends: Arc::new(backends) }
@@ -63,7 +64,7 @@ impl DumpIndexesSender {
     /// Takes the indexes from a dump. Returns the flows, which share their memory with the indexes.
     pub fn update(&self, reading: &LbReading) -> ServerFlows {
         let now = DumpIndexes::from(reading);
-        let flows = now.vips.iter().map(|(vip, indexes)| (*vip, Arc::clone(&indexes.flows))).collect();
+        let flows = now.vips.iter().map(|(vip, indexes)| (*vip, indexes.flows.clone())).collect();
         self.0.send_if_modified(|indexes| std::mem::replace(indexes, now) != *indexes);
         flows
     }
@@ -100,7 +101,7 @@ mod tests {
         };
         let indexes = DumpIndexes::from(&reading);
         assert_eq!(*indexes.backends, [(shared, BackendIndex { route: Some(18), vips: 2 })].into());
-        assert_eq!(indexes.vips[&vip(80)], VipIndexes { pool_index: Some(1), flows: Arc::default() });
-        assert_eq!(indexes.vips[&vip(443)], VipIndexes { pool_index: Some(2), flows: Arc::new([(shared, 7)].into()) });
+        assert_eq!(indexes.vips[&vip(80)], VipIndexes { pool_index: Some(1), flows: ServerMap::default() });
+        assert_eq!(indexes.vips[&vip(443)], VipIndexes { pool_index: Some(2), flows: [(shared, 7)].into() });
     }
 }

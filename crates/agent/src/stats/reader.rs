@@ -198,7 +198,7 @@ impl StatsReader {
             let counters = VipCounters {
                 packets: indexes.pool_index.and_then(|index| reading.vips.get(&index).copied()),
                 route: indexes.route.and_then(|index| reading.to.get(&index).copied()),
-                flows: self.indexes.vips.get(vip).map(|vip| Arc::clone(&vip.flows)).unwrap_or_default(),
+                flows: self.indexes.vips.get(vip).map(|vip| vip.flows.clone()).unwrap_or_default(),
             };
             (*vip, counters)
         };

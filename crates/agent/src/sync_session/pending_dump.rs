@@ -10,6 +10,10 @@ use maglev_model::{actual::LbDump, plan::Step};
 
 /// The rest after a dump before one that only verifies, as a multiple of the time that the dump took.
 const REST: u32 = 20;
+/// The same while a large part of VPP's VIPs is to be verified.
+const REST_IN_LARGE_CHANGE: u32 = 2;
+/// A dump that takes this long costs much more than reading a few VIPs.
+const COSTLY: Duration = Duration::from_millis(50);
 /// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(15);
 
@@ -32,8 +36,28 @@ pub enum DumpReason {
     Pass,
 }
 
-/// The time after a dump that took `took` in which no other dump only verifies. A dump has all servers of VPP, however few have
-/// changed.
-pub fn rest(took: Duration) -> Duration {
-    (took * REST).min(LONGEST_REST)
+/// The last dump.
+#[derive(Clone, Copy, Debug)]
+pub struct FinishedDump {
+    pub started: Instant,
+    pub finished: Instant,
+    pub verifies_large_change: bool,
+}
+
+impl FinishedDump {
+    /// The time after the dump in which no other dump only verifies: a dump has all servers of VPP, however few have changed.
+    /// While a large change is made, and until its end is verified, the rest is shorter.
+    pub fn rest(self, is_large_change: bool) -> Duration {
+        let is_large_change = is_large_change || self.verifies_large_change;
+        (self.took() * if is_large_change { REST_IN_LARGE_CHANGE } else { REST }).min(LONGEST_REST)
+    }
+
+    /// True if single VIPs are to be read instead, where possible.
+    pub fn is_costly(self) -> bool {
+        self.took() >= COSTLY
+    }
+
+    fn took(self) -> Duration {
+        self.finished.duration_since(self.started)
+    }
 }

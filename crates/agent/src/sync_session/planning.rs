@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use super::{CachedVppState, Cause, DumpReason, SyncSession};
+use super::{CachedVppState, Cause, DumpReason, SyncSession, Unverified};
 use crate::{
     inputs::{VipView, in_vpp},
     plan_job,
@@ -85,7 +85,8 @@ impl SyncSession {
         let unconfirmed = self.confirmations.unconfirmed(address, &plan.recreates, cached.number);
         plan.keep(&unconfirmed, &desired, &cached.actual, &due);
         if !unconfirmed.is_empty() {
-            self.unverified.entry(address).or_insert(cached.number);
+            let unverified = Unverified { last: cached.number, servers_only: false };
+            self.unverified.entry(address).or_insert(unverified).servers_only = false;
             self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
         }
         let deferred = state.defer_removals(&mut plan, address, &desired, &cached.actual, &due, now);

@@ -12,7 +12,7 @@ pub struct ReadBack<'a> {
     session: &'a SyncSession,
     pub conf: &'a ActualConf,
     pub actual: &'a Actual,
-    /// As of the last dump.
+    /// As of the last dump; absent for VIPs that were changed, and read back without one, since.
     pub flows: &'a ServerFlows,
     /// Number of the last dump in the session.
     pub number: u64,

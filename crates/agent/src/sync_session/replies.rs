@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{DumpReason, SyncSession, VERIFY_AFTER};
+use super::{DumpReason, SyncSession, Unverified, VERIFY_AFTER};
 use crate::{
     dataplane::DataplaneError,
     flow_accounting::{ExecutedPlan, FinishedSync, frontends_of},
@@ -72,8 +72,13 @@ impl SyncSession {
             self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
         }
         if let Some(StepOutcome { number, .. }) = outcomes.last() {
-            self.unverified.insert(address, *number);
-            self.verify_at.get_or_insert(now + VERIFY_AFTER);
+            let is_server = |step: &Step| !matches!(step, Step::AddVip { .. } | Step::RemoveVip { .. });
+            let servers_only = failed == 0 && outcomes.iter().all(|outcome| is_server(&outcome.step));
+            let written = Unverified { last: *number, servers_only };
+            let before = self.unverified.get(&address).copied();
+            self.unverified.insert(address, Unverified::merge(before, written));
+            let at = now + VERIFY_AFTER;
+            self.verify_at = Some(self.verify_at.map_or(at, |before| before.min(at)));
         }
         let sent = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
         let steps: Vec<Step> =

@@ -170,8 +170,8 @@ fn unclaimed_servers(name: &Name, nodes: &[NodeState]) -> Vec<UnclaimedServer> {
     let mut weights: BTreeMap<IpAddr, Vec<u8>> = BTreeMap::new();
     for view in nodes.iter().map(|node| &node.view) {
         let servers = view.frontends.get(name).map(|frontend| view.unclaimed_servers(frontend)).unwrap_or_default();
-        for (address, weight) in servers {
-            weights.entry(address).or_default().push(weight);
+        for (address, weight) in &servers {
+            weights.entry(*address).or_default().push(*weight);
         }
     }
     let server = |(address, weights): (IpAddr, Vec<u8>)| UnclaimedServer {

@@ -41,7 +41,7 @@ fn web_frontend() -> Frontend {
 
 fn state(weights: &[(u8, u8)]) -> VipState {
     let servers = weights.iter().map(|(number, weight)| (IpAddr::from([192, 0, 2, *number]), *weight)).collect();
-    VipState { encap: Some(GRE4), sticky: Some(false), table_length: Some(LENGTH as u16), servers: Arc::new(servers) }
+    VipState { encap: Some(GRE4), sticky: Some(false), table_length: Some(LENGTH as u16), servers }
 }
 
 fn even() -> VipState {

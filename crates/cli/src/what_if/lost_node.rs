@@ -3,7 +3,7 @@
 //! Routers move the flows to other nodes; which ones, only they decide. There, a flow is not tracked, so its backend is that
 //! of the new-flow table.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -145,7 +145,7 @@ fn same_backend(state: &VipState, other: &VipState) -> Comparison {
 
 fn tracked(node: &NodeState, vip: VppVip) -> Option<u64> {
     let counters = node.counters.as_ref()?.stats.counters.as_ref()?;
-    let flows: &BTreeMap<_, u32> = &counters.vips.get(&vip)?.flows;
+    let flows = &counters.vips.get(&vip)?.flows;
     Some(flows.values().map(|flows| u64::from(*flows)).sum())
 }
 

@@ -57,7 +57,7 @@ pub fn node(node: &str, weights: [u8; 3]) -> NodeState {
         encap: Some(Encap::Gre4.into()),
         sticky: Some(false),
         table_length: Some(1024),
-        servers: Arc::new(servers.collect()),
+        servers: servers.collect(),
     };
     let key = VppVip::from(frontend.vip);
     let changes =
@@ -65,10 +65,8 @@ pub fn node(node: &str, weights: [u8; 3]) -> NodeState {
     let changes = changes.into_iter().chain([1, 2, 3].map(up)).chain([Change::Vip(key, Some(state))]);
     changes.for_each(|change| view.apply(&change, Timestamp::UNIX_EPOCH));
     let flows = (1..4).map(|number| ([192, 0, 2, number].into(), 7)).collect();
-    let counters = Counters {
-        vips: [(key, VipCounters { flows: Arc::new(flows), ..VipCounters::default() })].into(),
-        ..Counters::default()
-    };
+    let counters =
+        Counters { vips: [(key, VipCounters { flows, ..VipCounters::default() })].into(), ..Counters::default() };
     let stats = Arc::new(StatsSnapshot { counters: Some(counters), ..StatsSnapshot::default() });
     NodeState {
         node: node.into(),

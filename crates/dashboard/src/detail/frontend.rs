@@ -1,6 +1,6 @@
 //! Builds the document of a Frontend on one node.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::problems;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     inputs::Inputs,
 };
 use maglev_model::{
-    Name,
+    Name, ServerMap,
     actual::{ActualEncap, VppVip},
     change::{Report, VipState},
     config::{Frontend, Kind, Standing},
@@ -45,7 +45,7 @@ pub fn frontend(inputs: &Inputs, name: &Name) -> Option<FrontendDetail> {
         uid: Arc::clone(&frontend.revision.uid),
         generation: frontend.revision.generation,
         report: view.reports.get(name).map(report),
-        in_vpp: in_vpp.map(|vip| vip_in_vpp(vip, view.unclaimed_servers(frontend))),
+        in_vpp: in_vpp.map(|vip| vip_in_vpp(vip, &view.unclaimed_servers(frontend))),
         pools: pools(inputs, frontend, &effective),
         counters: inputs.traffic.as_ref().filter(|_| is_owner).and_then(|traffic| traffic.vips.get(&vip)).copied(),
     })
@@ -87,8 +87,8 @@ fn report(report: &Report) -> ReportDetail {
     }
 }
 
-fn vip_in_vpp(vip: &VipState, unclaimed: BTreeMap<IpAddr, u8>) -> InVpp {
-    let unclaimed = unclaimed.into_iter().map(|(address, weight)| (address.to_string(), weight));
+fn vip_in_vpp(vip: &VipState, unclaimed: &ServerMap<u8>) -> InVpp {
+    let unclaimed = unclaimed.iter().map(|(address, weight)| (address.to_string(), *weight));
     InVpp {
         encap: vip.encap.map(ActualEncap::as_str),
         sticky: vip.sticky,

@@ -114,7 +114,7 @@ impl Node {
                 let counted = vips.map(|(vip, vip_state)| {
                     let packets = VipPackets { no_server: self.rng.u64(..3), ..VipPackets::default() };
                     let flows = vip_state.servers.keys().map(|address| (*address, self.rng.u32(..3))).collect();
-                    (*vip, VipCounters { packets: Some(packets), flows: Arc::new(flows), ..VipCounters::default() })
+                    (*vip, VipCounters { packets: Some(packets), flows, ..VipCounters::default() })
                 });
                 let vips = counted.collect();
                 let Counters { backends, sticky_tables, interval, .. } = self.generator.counters();

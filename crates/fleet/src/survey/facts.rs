@@ -114,7 +114,7 @@ impl Facts {
             last: last_serving(frontend, &members),
             members,
             table: view.vip_in_vpp(&frontend.vip.into()).and_then(TableSpec::simplest),
-            unclaimed_servers: view.unclaimed_servers(frontend).into_keys().collect(),
+            unclaimed_servers: view.unclaimed_servers(frontend).keys().copied().collect(),
             result: report.map_or(ProgramResult::Pending, |report| report.result),
             result_reason: report.map(|report| Arc::clone(&report.reason)).unwrap_or_default(),
             problem: own.or_else(|| problems.into_iter().next()).cloned(),

@@ -117,7 +117,7 @@ fn servers_in_vpp_that_no_pool_names_are_unclaimed() {
     let with_servers = |web: &Frontend| {
         let mut node = node("n1", web, FrontendState::Up);
         let servers = [1, 2, 9].map(|last| (IpAddr::from([10, 0, 0, last]), 10));
-        let vip = VipState { servers: Arc::new(servers.into()), ..VipState::default() };
+        let vip = VipState { servers: servers.into(), ..VipState::default() };
         node.view.vpp.as_mut().unwrap().vips.insert(web.vip.into(), vip);
         survey(&[node]).frontends[&name("shop/web")].nodes["n1"].unclaimed_servers.clone()
     };
@@ -262,7 +262,7 @@ fn fullest_sticky_table_of_a_node_is_reported_once_a_quarter_is_used() {
 fn node_with_table(name: &str, frontend: &Frontend, weights: [u8; 2]) -> NodeState {
     let mut node = node(name, frontend, FrontendState::Up);
     let servers = weights.into_iter().zip(1..).map(|(weight, last)| (IpAddr::from([10, 0, 0, last]), weight));
-    let state = VipState { table_length: Some(1024), servers: Arc::new(servers.collect()), ..VipState::default() };
+    let state = VipState { table_length: Some(1024), servers: servers.collect(), ..VipState::default() };
     node.view.vpp.as_mut().unwrap().vips.insert(frontend.vip.into(), state);
     node
 }

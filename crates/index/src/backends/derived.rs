@@ -13,7 +13,7 @@ use crate::{
     changes::{Changes, ObjectVersion},
     object::Meta,
     references::References,
-    services::DerivedMember,
+    services::DerivedBackend,
 };
 use maglev_model::{
     Name,
@@ -53,8 +53,8 @@ impl Backends {
     }
 
     /// Applies a derived Backend. In limits it counts after all stored ones.
-    pub fn apply_derived(&mut self, member: &DerivedMember, checks: &mut References) {
-        let DerivedMember { name, address, check, pause, weight: _ } = member;
+    pub fn apply_derived(&mut self, backend: &DerivedBackend, checks: &mut References) {
+        let DerivedBackend { name, address, check, pause } = backend;
         let meta = Meta { name: name.name().clone(), revision: Revision::default(), created: Timestamp::MAX };
         let read = BackendRead::Readable {
             address: *address,

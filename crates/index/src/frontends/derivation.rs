@@ -1,6 +1,6 @@
 //! Derives the Backends of pools that follow a Service, and the references between Frontends and Services.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Entry, FrontendRead, Frontends};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     changes::Changes,
     members::FrontendSettings,
     references::References,
-    services::{Membership, PoolUse, ServicePool, Services},
+    services::{DerivedBackend, Membership, PoolMember, PoolUse, ServicePool, Services},
 };
 use maglev_model::{Name, vip::Service};
 
@@ -63,8 +63,8 @@ impl FrontendRead {
 }
 
 impl Entry {
-    /// The members of the pools that follow a Service, in the order of the pools.
-    fn derive(&self, services: &Services) -> Vec<Membership> {
+    /// The members of the pools that follow a Service, in the order of the pools. Adds their Backends to `backends`.
+    fn derive(&self, services: &Services, backends: &mut Vec<DerivedBackend>) -> Vec<Membership> {
         let (Some(vip), Some(settings)) = (self.read.address, self.read.settings()) else { return Vec::new() };
         let protocol = match self.read.service {
             Some(Service::Port { protocol, .. }) => Some(protocol),
@@ -73,7 +73,7 @@ impl Entry {
         let frontend = &self.meta.name;
         let followed = settings.pools.iter().filter_map(|(pool, read)| Some((pool, read.service()?)));
         followed
-            .map(|(pool, service)| services.membership(PoolUse { frontend, pool, service, vip, protocol }))
+            .map(|(pool, service)| services.membership(PoolUse { frontend, pool, service, vip, protocol }, backends))
             .collect()
     }
 }
@@ -110,21 +110,30 @@ impl Frontends {
             let users = |service| followers.by_service.users(service);
             self.dirty.extend(followers.by_service.targets().flat_map(users).cloned());
         }
+        let mut derived = Vec::new();
+        // The Frontends of a Service follow each other, and mostly have the same members: they share the lists.
+        let mut last: Arc<[PoolMember]> = Arc::default();
         for name in &self.dirty {
             let Some(entry) = self.entries.get_mut(name) else { continue };
             if entry.memberships.is_empty() && entry.read.services().next().is_none() {
                 continue;
             }
-            let new = entry.derive(services);
-            let before: BTreeSet<Name> = names(&entry.memberships).cloned().collect();
-            for member in new.iter().flat_map(|membership| &membership.members) {
-                backends.apply_derived(member, checks);
-                backends.users.add(member.name.name(), name);
+            let mut new = entry.derive(services, &mut derived);
+            for membership in &mut new {
+                if membership.members == last {
+                    membership.members = Arc::clone(&last);
+                }
+                last = Arc::clone(&membership.members);
             }
-            let after: BTreeSet<&Name> = names(&new).collect();
-            for gone in before.iter().filter(|gone| !after.contains(gone)) {
-                backends.users.remove(gone, name);
-                followers.orphans.insert(gone.clone());
+            derived.drain(..).for_each(|backend| backends.apply_derived(&backend, checks));
+            // Mostly only weights change.
+            if !names(&entry.memberships).eq(names(&new)) {
+                names(&new).for_each(|backend| backends.users.add(backend, name));
+                let after: BTreeSet<&Name> = names(&new).collect();
+                for gone in names(&entry.memberships).filter(|gone| !after.contains(gone)) {
+                    backends.users.remove(gone, name);
+                    followers.orphans.insert(gone.clone());
+                }
             }
             work.endpoints += new.iter().map(|membership| membership.endpoints).sum::<u64>();
             entry.memberships = new;
@@ -139,5 +148,5 @@ impl Frontends {
 
 /// The names of all members.
 fn names(memberships: &[Membership]) -> impl Iterator<Item = &Name> {
-    memberships.iter().flat_map(|membership| &membership.members).map(|member| member.name.name())
+    memberships.iter().flat_map(|membership| &*membership.members).map(|member| &member.backend)
 }

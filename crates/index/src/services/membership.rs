@@ -76,24 +76,33 @@ pub struct PoolUse<'a> {
     pub protocol: Option<Protocol>,
 }
 
-/// A derived Backend in a pool.
+/// A derived Backend.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DerivedMember {
+pub struct DerivedBackend {
     pub name: DerivedName,
     pub address: IpAddr,
     /// The HealthCheck of an endpoint. That of a Node is a setting.
     pub check: Option<Name>,
     /// Set for a server that gets no new flows in any pool.
     pub pause: Option<Arc<Pause>>,
+}
+
+/// A derived Backend in a pool. There are as many as Frontends times Nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolMember {
+    pub backend: Name,
     /// The weight; `None` if it is not known, so that VPP keeps the one that it has.
     pub weight: Option<Weight>,
 }
+
+/// A derived Backend, and its weight in a pool.
+type DerivedMember = (DerivedBackend, Option<Weight>);
 
 /// The members of a pool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Membership {
     /// By name.
-    pub members: Vec<DerivedMember>,
+    pub members: Arc<[PoolMember]>,
     /// True if there may be other members.
     pub incomplete: bool,
     /// The problem because of which the Frontend is held: nothing is known about the members.
@@ -104,8 +113,8 @@ pub struct Membership {
 }
 
 impl Services {
-    /// The members of a pool.
-    pub fn membership(&self, pool: PoolUse<'_>) -> Membership {
+    /// The members of a pool. Adds their Backends to `backends`.
+    pub fn membership(&self, pool: PoolUse<'_>, backends: &mut Vec<DerivedBackend>) -> Membership {
         let service = &pool.service.service;
         let slices = match self.slices_of(service) {
             SlicesOf::Disabled => return pool.held(Reason::ServicesDisabled, DISABLED),
@@ -129,11 +138,18 @@ impl Services {
             problems.push(pool.problem(Reason::EndpointSliceUnreadable, &clause));
         }
         let incomplete = endpoints.unreadable.is_some();
-        let members = match &pool.service.targets {
+        let mut derived = match &pool.service.targets {
             Targets::Endpoints { check } => self.endpoint_members(&endpoints, pool, check.as_ref()),
             Targets::LocalNodes => self.local_nodes(&endpoints, pool),
             Targets::AllNodes => self.all_nodes(&endpoints, pool),
         };
+        derived.sort_by(|(this, _), (that, _)| this.name.cmp(&that.name));
+        let member = |(backend, weight): &(DerivedBackend, _)| PoolMember {
+            backend: backend.name.name().clone(),
+            weight: *weight,
+        };
+        let members = derived.iter().map(member).collect();
+        backends.extend(derived.into_iter().map(|(backend, _)| backend));
         Membership { members, incomplete, held: None, problems, endpoints: count as u64 }
     }
 
@@ -155,7 +171,7 @@ impl Services {
             let if_ready = Weight::clamped(u8::try_from(each * ready).unwrap_or(u8::MAX));
             Some(server.member(endpoints.weight(best, any_ready, if_ready)?))
         });
-        sorted(members)
+        members.collect()
     }
 
     /// Every Node, with equal weights.
@@ -165,7 +181,7 @@ impl Services {
         let weight = endpoints.weight(state, any_ready, pool.service.weight).flatten();
         let family = Family::from_address(pool.vip);
         let members = self.nodes.eligible_names().into_iter().filter_map(|node| self.nodes.server(node, family));
-        sorted(members.map(|server| server.member(weight)))
+        members.map(|server| server.member(weight)).collect()
     }
 
     /// The endpoints themselves. An endpoint that is ready for no port of the Service, or whose Node is drained, is paused:
@@ -181,31 +197,23 @@ impl Services {
             let is_ready = endpoints.ready_for_any_port.contains(address) || endpoints.unreadable.is_some();
             let not_ready =
                 (!is_ready).then(|| Arc::new(Pause { cause: NOT_READY.into(), drain: DrainConf::default() }));
-            Some(DerivedMember {
+            let backend = DerivedBackend {
                 name: DerivedName::endpoint(&pool.service.service, *address, check),
                 address: *address,
                 check: check.cloned(),
                 pause: not_ready.or_else(|| self.nodes.pause(endpoint.node?)),
-                weight: endpoints.weight(endpoint.state, any_ready, pool.service.weight)?,
-            })
+            };
+            Some((backend, endpoints.weight(endpoint.state, any_ready, pool.service.weight)?))
         });
-        sorted(members)
+        members.collect()
     }
 }
 
 impl NodeServer {
     fn member(self, weight: Option<Weight>) -> DerivedMember {
         let Self { name, address, pause } = self;
-        DerivedMember { name, address, check: None, pause, weight }
+        (DerivedBackend { name, address, check: None, pause }, weight)
     }
-}
-
-fn sorted(members: impl Iterator<Item = DerivedMember>) -> Vec<DerivedMember> {
-    let mut members: Vec<_> = members.collect();
-    members.sort_by(|this, that| this.name.cmp(&that.name));
-    // There are as many memberships as Frontends times Nodes.
-    members.shrink_to_fit();
-    members
 }
 
 impl Endpoints<'_> {

@@ -187,7 +187,7 @@ impl IndexFixture {
 
     /// The members of the first pool.
     pub fn members(&self, object: &str) -> Vec<Member> {
-        self.frontend(object).pools[0].members.clone()
+        self.frontend(object).pools[0].members.to_vec()
     }
 
     /// The names of the members of the first pool.

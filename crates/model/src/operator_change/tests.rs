@@ -32,7 +32,7 @@ fn view(frontends: &[&Arc<Frontend>]) -> View {
 fn connect(view: &mut View, weight: u8) {
     let state = |frontend: &Arc<Frontend>| {
         let servers = view.effective_weights(frontend).ases.keys().map(|address| (*address, weight)).collect();
-        (VppVip::from(frontend.vip), VipState { servers: Arc::new(servers), ..VipState::default() })
+        (VppVip::from(frontend.vip), VipState { servers, ..VipState::default() })
     };
     let vips: OrdMap<VppVip, VipState> = view.frontends.values().map(state).collect();
     view.vpp = Some(VppView {
@@ -155,7 +155,7 @@ fn drain_of_a_node_concerns_all_its_addresses() {
     assert_eq!(pending(&view), Some("VPP does not have the weights yet"));
     let shared = view.frontends.get(&name("shared")).map(|frontend| VppVip::from(frontend.vip)).unwrap();
     let mut vpp = view.vpp.clone().unwrap();
-    let state = VipState { servers: Arc::new([(four.address, 0), (other.address, 10)].into()), ..VipState::default() };
+    let state = VipState { servers: [(four.address, 0), (other.address, 10)].into(), ..VipState::default() };
     vpp.vips.insert(shared, state);
     view.vpp = Some(vpp);
     assert_eq!(pending(&view), None);

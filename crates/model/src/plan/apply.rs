@@ -1,9 +1,10 @@
 //! Updates the cached state of VPP with steps that VPP acknowledged.
 
-use std::collections::BTreeMap;
-
 use super::Step;
-use crate::actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip};
+use crate::{
+    actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},
+    server_map::ServerMap,
+};
 
 impl Actual {
     /// Applies a step that VPP acknowledged. Bucket counts stay as last dumped. A step on an unknown VIP has no effect.
@@ -13,8 +14,8 @@ impl Actual {
                 let vip = VppVip::from(*vip);
                 let encap = Some(ActualEncap::from(*encap));
                 let (sticky, table_length) = (Some(*sticky), Some(table_length.get()));
-                self.vips
-                    .insert(vip, ActualVip { encap, sticky, table_length, pool_index: None, ases: BTreeMap::new() });
+                let ases = ServerMap::default();
+                self.vips.insert(vip, ActualVip { encap, sticky, table_length, pool_index: None, ases });
             }
             Step::RemoveVip { vip, .. } => {
                 self.vips.remove(vip);

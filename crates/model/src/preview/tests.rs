@@ -58,7 +58,7 @@ fn view(frontends: &[Frontend]) -> View {
             encap: frontend.encap.map(Into::into),
             sticky: Some(frontend.sticky),
             table_length: Some(frontend.table_length.get()),
-            servers: Arc::new(servers.collect()),
+            servers: servers.collect(),
         };
         vips.insert(VppVip::from(frontend.vip), state);
     }
@@ -137,7 +137,7 @@ fn backend_that_is_enabled_again_is_taken_for_up() {
         view.frontends = paused.frontends;
         view.health.backends.insert(name("web-1"), BackendHealth { state: BackendState::Paused, ..up(1) });
         let state = view.vpp.as_mut().unwrap().vips.get_mut(&VppVip::from(web(1, &[]).vip)).unwrap();
-        Arc::make_mut(&mut state.servers).insert(server(1), 0);
+        state.servers.insert(server(1), 0);
         view
     };
     let before = NodeInputs::from(&view);
@@ -228,7 +228,7 @@ fn size_of_the_sticky_tables_concerns_every_flow() {
 fn drift_of_vpp_is_no_effect_of_the_change() {
     let mut view = view(&[web(1, &[1, 2]), web(2, &[1, 3])]);
     let state = view.vpp.as_mut().unwrap().vips.get_mut(&VppVip::from(web(2, &[]).vip)).unwrap();
-    Arc::make_mut(&mut state.servers).insert(server(3), 77);
+    state.servers.insert(server(3), 77);
     let same = |number, members: &[u8]| (name(&format!("web{number}")), Some(web(number, members)));
     let revised = Frontend { revision: Default::default(), ..web(2, &[1, 3]) };
     assert!(replace(&view, vec![(name("web2"), Some(revised)), same(1, &[1, 2])]).is_empty());
@@ -279,7 +279,7 @@ fn change_that_a_vip_needs_to_serve_would_not_be_held() {
     let before = NodeInputs::from(&view);
     view.health = WhatIf::Down(name("web-1")).apply(&before).health;
     let state = view.vpp.as_mut().unwrap().vips.get_mut(&VppVip::from(web(1, &[]).vip)).unwrap();
-    Arc::make_mut(&mut state.servers).insert(server(1), 0);
+    state.servers.insert(server(1), 0);
     let other = only(replace(&view, vec![(name("web1"), Some(Frontend { disruption: budget, ..web(1, &[1, 2]) }))]));
     assert!(other.change.is_some() && other.exceeded_budget.is_none(), "{other:?}");
 }

@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn pool(name: &str, members: Vec<Member>) -> Pool {
-        Pool { name: name.into(), members }
+        Pool { name: name.into(), members: members.into() }
     }
 
     fn weights(pools: &[Pool], vpp: impl Fn(IpAddr) -> Option<u8> + Copy) -> Vec<Option<u8>> {

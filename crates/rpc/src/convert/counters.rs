@@ -76,7 +76,7 @@ fn read_vip_counters(counters: proto::VipCounters) -> Result<(VppVip, VipCounter
     let counters = VipCounters {
         packets: packets.map(Into::into),
         route: route.map(Into::into),
-        flows: Arc::new(flows.into_iter().map(server_flows).collect::<Result<_, Malformed>>()?),
+        flows: flows.into_iter().map(server_flows).collect::<Result<_, Malformed>>()?,
     };
     Ok((read_id(id)?, counters))
 }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use prometheus::{Registry, TextEncoder};
 use tokio_util::sync::CancellationToken;
@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{Bus, BusOptions};
 use maglev_model::{
+    ServerMap,
     actual::VppVip,
     change::{Change, ConfigDelta, Problems, Report, SyncHold, VipState, VppInfo},
     config::{AdminState, Backend, Check, Frontend, Kind, Member, Pool},
@@ -237,7 +238,7 @@ async fn problems_holds_and_foreign_vips_are_counted() {
         events.emit_change(Change::Config(Arc::new(delta)));
         events.emit_change(Change::Suspect(Family::V6, true));
         events.emit_change(Change::VppConnected(Arc::new(VppInfo::default())));
-        let state = VipState { servers: Arc::new(BTreeMap::new()), ..VipState::default() };
+        let state = VipState { servers: ServerMap::default(), ..VipState::default() };
         events.emit_change(Change::Vip(vip, Some(state)));
         events.emit_change(Change::Foreign(vip));
         events.emit_change(Change::Held(SyncHold { id: "1".into(), removals: 5, change: None, until: Timestamp::MAX }));
@@ -276,7 +277,7 @@ async fn table_of_a_frontends_vip_has_its_fingerprint_until_vpp_is_lost() {
     let vip = VppVip::from(web.vip);
     let state = |weights: [u8; 2]| {
         let servers = weights.into_iter().zip(1..).map(|(weight, last)| ([10, 0, 0, last].into(), weight));
-        VipState { table_length: Some(1024), servers: Arc::new(servers.collect()), ..VipState::default() }
+        VipState { table_length: Some(1024), servers: servers.collect(), ..VipState::default() }
     };
     let emit = |events: &Events, weights| {
         configure(events, &[&a], &[&web]);

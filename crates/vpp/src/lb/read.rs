@@ -1,9 +1,6 @@
 //! VPP's state, merged from two dumps and the CLI's text, as plugins from 26.10 on report it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     cli::{CliAs, CliVip},
@@ -12,7 +9,10 @@ use crate::{
         lb::{AS_USED, LbAsV2Details, LbVipDetails},
     },
 };
-use maglev_model::actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip};
+use maglev_model::{
+    ServerMap,
+    actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},
+};
 
 /// VPP's state, and what VPP prints about each application server beside its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct LbReading {
 }
 
 /// The live application servers in the CLI text, by VIP and address.
-pub type ServerTexts = BTreeMap<VppVip, BTreeMap<IpAddr, ServerText>>;
+pub type ServerTexts = BTreeMap<VppVip, ServerMap<ServerText>>;
 
 /// Values that VPP prints for an application server; `None` if not parsable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,22 +43,13 @@ pub fn server_texts(cli_vips: &[CliVip]) -> ServerTexts {
     live.map(|(vip, ases)| (vip, servers(ases))).collect()
 }
 
-/// The first live object in the CLI text that the dumps lack, with the name of the missing message. VPP drops messages
-/// for a client that reads too slowly, and a missing VIP would be taken for a removed one.
-pub fn missing_in_dumps(
-    vips: &[LbVipDetails],
-    ases: &[LbAsV2Details],
-    cli_vips: &[CliVip],
-) -> Option<(&'static str, String)> {
-    let dumped: BTreeSet<VppVip> = vips.iter().map(|details| details.vip.into()).collect();
-    let live = ases.iter().filter(|server| server.flags & AS_USED != 0);
-    let servers: BTreeSet<(VppVip, IpAddr)> = live.map(|server| (server.vip.into(), server.app_srv)).collect();
+/// The first live object in the CLI text that the dumps lack, with the name of the missing message. `actual` is the merged
+/// state. VPP drops messages for a client that reads too slowly, and a missing VIP would be taken for a removed one.
+pub fn missing_in_dumps(actual: &Actual, cli_vips: &[CliVip]) -> Option<(&'static str, String)> {
     for CliVip { vip, ases, .. } in cli_vips.iter().filter(|vip| !vip.removed) {
-        if !dumped.contains(vip) {
-            return Some((LbVipDetails::NAME, format!("VIP {vip}")));
-        }
+        let Some(dumped) = actual.vips.get(vip) else { return Some((LbVipDetails::NAME, format!("VIP {vip}"))) };
         let live = ases.iter().flatten().filter(|server| !server.removed);
-        if let Some(server) = live.map(|server| server.address).find(|address| !servers.contains(&(*vip, *address))) {
+        if let Some(server) = live.map(|server| server.address).find(|address| !dumped.ases.contains_key(address)) {
             return Some((LbAsV2Details::NAME, format!("application server {server} of VIP {vip}")));
         }
     }
@@ -76,12 +67,20 @@ pub fn merge(vips: &[LbVipDetails], ases: &[LbAsV2Details], cli_vips: &[CliVip])
             vip.pool_index = Some(cli_vip.pool_index);
         }
     }
-    for server in ases.iter().filter(|server| server.flags & AS_USED != 0) {
-        if let Some(vip) = actual.get_mut(&server.vip.into()) {
-            vip.ases.insert(server.app_srv, ActualAs { weight: server.weight, buckets: server.num_buckets });
+    // VPP sends the servers of a VIP one after the other.
+    for of_one_vip in ases.chunk_by(|this, next| this.vip == next.vip) {
+        if let Some(vip) = of_one_vip.first().and_then(|server| actual.get_mut(&server.vip.into())) {
+            vip.ases =
+                vip.ases.iter().map(|(address, server)| (*address, *server)).chain(servers(of_one_vip)).collect();
         }
     }
     Actual { vips: actual, weightless: false }
+}
+
+/// The live application servers in a dump.
+pub fn servers(ases: &[LbAsV2Details]) -> impl Iterator<Item = (IpAddr, ActualAs)> {
+    let live = ases.iter().filter(|server| server.flags & AS_USED != 0);
+    live.map(|server| (server.app_srv, ActualAs { weight: server.weight, buckets: server.num_buckets }))
 }
 
 fn vip(details: &LbVipDetails) -> ActualVip {
@@ -92,7 +91,7 @@ fn vip(details: &LbVipDetails) -> ActualVip {
         // 65536 is reported as 0, which is never a desired length either.
         table_length: Some(details.flow_table_length),
         pool_index: None,
-        ases: BTreeMap::new(),
+        ases: ServerMap::default(),
     }
 }
 
@@ -153,9 +152,10 @@ mod tests {
         let text =
             [CliVip { ases: Some(ases), ..shown(web, 1, false, None) }, shown(wire("198.51.100.2", 80), 2, true, None)];
         let (vips, servers) = ([details(web)], [server(web, "192.0.2.10", AS_USED, 10)]);
-        assert_eq!(missing_in_dumps(&vips, &servers, &text), None, "removed objects need not be dumped");
-        assert_eq!(missing_in_dumps(&vips, &servers, &[]), None, "nothing is known from an empty text");
-        let missing = |vips: &[_], servers: &[_]| missing_in_dumps(vips, servers, &text).map(|(_, object)| object);
+        assert_eq!(missing_in_dumps(&merge(&vips, &servers, &[]), &[]), None, "nothing is known from an empty text");
+        let missing =
+            |vips: &[_], servers: &[_]| missing_in_dumps(&merge(vips, servers, &text), &text).map(|(_, object)| object);
+        assert_eq!(missing(&vips, &servers), None, "removed objects need not be dumped");
         assert_eq!(missing(&[], &servers).as_deref(), Some("VIP 198.51.100.1/32 tcp 80"));
         let removed = [server(web, "192.0.2.10", 0, 10)];
         let server = "application server 192.0.2.10 of VIP 198.51.100.1/32 tcp 80";

@@ -39,6 +39,17 @@ pub struct WireVip {
 impl WireVip {
     /// Selects all VIPs in [`LbAsDump`] and [`LbAsV2Dump`].
     pub const ZERO: Self = Self { prefix: Prefix::ZERO, protocol: 0, port: 0 };
+
+    /// Selects one VIP in [`LbAsV2Dump`]. VPP 26.10 compares the 16 bytes of the address with those that it stores, where 12
+    /// zero bytes precede an IPv4 address; so that address is sent as an IPv6 address of this form.
+    pub fn selecting(vip: VppVip) -> Self {
+        let stored = match vip.address {
+            IpAddr::V4(address) => Ipv6Addr::from_bits(address.to_bits().into()),
+            IpAddr::V6(address) => address,
+        };
+        let prefix = Prefix { address: stored.into(), length: 128 };
+        Self { prefix, protocol: vip.protocol, port: vip.port }
+    }
 }
 
 impl From<VppVip> for WireVip {
@@ -259,7 +270,7 @@ impl Dump for LbAsDump {
 message! {
     /// Lists application servers.
     Request LbAsV2Dump = "lb_as_v2_dump" 0x1063_f819 {
-        /// The VIP, or [`WireVip::ZERO`] for all. An IPv4 prefix matches nothing.
+        /// [`WireVip::selecting`] a VIP, or [`WireVip::ZERO`] for all. An IPv4 prefix matches nothing.
         vip: WireVip,
     }
 }

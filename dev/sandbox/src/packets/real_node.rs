@@ -102,7 +102,7 @@ fn programmed(vip: &VppVip, state: &ActualVip) -> ProgrammedVip {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use maglev_model::ServerMap;
 
     use super::*;
 
@@ -111,8 +111,8 @@ mod tests {
         let vip = VppVip { address: [203, 0, 113, 10].into(), length: 32, protocol: 6, port: 80 };
         let dscp = |kind| {
             let encap = Some(ActualEncap { kind, dscp: 7, target_port: 0 });
-            let state =
-                ActualVip { encap, sticky: None, table_length: None, pool_index: None, ases: BTreeMap::default() };
+            let ases = ServerMap::default();
+            let state = ActualVip { encap, sticky: None, table_length: None, pool_index: None, ases };
             programmed(&vip, &state).dscp
         };
         assert_eq!([0, 1, 2].map(dscp), [None, None, Some(7)]);

@@ -141,7 +141,7 @@ impl Families {
     }
 
     fn fill_flows(&self, counters: &VipCounters, frontend: &str) {
-        for (address, flows) in &*counters.flows {
+        for (address, flows) in &counters.flows {
             self.backend_flows.with_label_values(&[frontend, &address.to_string()]).set(i64::from(*flows));
         }
     }

@@ -55,7 +55,7 @@ fn backends_have_one_series_per_address_and_foreign_servers_have_none() {
         objects::config([frontend("web", objects::vip("198.51.100.1"), vec![pool("main", &[&web_1])])], node_config());
     config.backends.insert(web_1.name.clone(), Arc::new(web_1));
     let (own, foreign) = ([192, 0, 2, 10].into(), [192, 0, 2, 99].into());
-    let flows = |flows| VipCounters { flows: Arc::new([(own, flows), (foreign, 9)].into()), ..VipCounters::default() };
+    let flows = |flows| VipCounters { flows: [(own, flows), (foreign, 9)].into(), ..VipCounters::default() };
     let foreign_vip = VppVip { address: [198, 51, 100, 9].into(), length: 32, protocol: 6, port: 80 };
     let backend_counters =
         |packets| BackendCounters { packets, bytes: packets * 100, vips: 2, ..BackendCounters::default() };

@@ -1,6 +1,6 @@
 //! MaglevNodes and LoadBalancerConfigs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -38,7 +38,7 @@ fn maglev_node_is_created_for_each_agent_and_shows_its_reports() {
     let vip =
         VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::Port { protocol: Protocol::Tcp, port } };
     let servers = [("10.0.0.1", 10), ("10.0.0.2", 0)].map(|(address, weight)| (address.parse().unwrap(), weight));
-    let state = VipState { servers: Arc::new(BTreeMap::from(servers)), ..VipState::default() };
+    let state = VipState { servers: servers.into(), ..VipState::default() };
     scene.apply_change("a", Change::Vip(vip.into(), Some(state)));
     scene.apply_change("a", Change::Server(vip.into(), "10.0.0.1".parse().unwrap(), Some(20)));
     scene.apply_change("a", Change::Server(vip.into(), "10.0.0.3".parse().unwrap(), Some(1)));

@@ -1,7 +1,5 @@
 //! VIPs whose tables differ between nodes, in the status of MaglevNodes.
 
-use std::sync::Arc;
-
 use super::scene::Scene;
 use crate::links::{LinkFailure, LinkUpdate};
 use maglev_model::{
@@ -18,7 +16,7 @@ const fn vip(port: u16) -> VppVip {
 /// A VIP with two servers.
 fn table(weight: u8) -> Change {
     let servers = [([10, 0, 0, 1].into(), weight), ([10, 0, 0, 2].into(), 10)];
-    let state = VipState { table_length: Some(1024), servers: Arc::new(servers.into()), ..VipState::default() };
+    let state = VipState { table_length: Some(1024), servers: servers.into(), ..VipState::default() };
     Change::Vip(FRONTEND, Some(state))
 }
 

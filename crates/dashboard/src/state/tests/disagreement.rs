@@ -18,7 +18,7 @@ fn node(node_name: &str, weights: [u8; 2]) -> NodeState {
     apply(&mut state, &Change::Frontend(name("shop/web"), FrontendState::Up, None));
     apply(&mut state, &Change::VppConnected(Arc::new(VppInfo::default())));
     let servers = weights.into_iter().zip(["192.0.2.1", "192.0.2.2"]).map(|(weight, address)| (ip(address), weight));
-    let in_vpp = VipState { table_length: Some(1024), servers: Arc::new(servers.collect()), ..VipState::default() };
+    let in_vpp = VipState { table_length: Some(1024), servers: servers.collect(), ..VipState::default() };
     apply(&mut state, &Change::Vip(VppVip::from(vip("203.0.113.1")), Some(in_vpp)));
     state
 }

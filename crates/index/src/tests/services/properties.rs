@@ -157,7 +157,7 @@ fn contents(fixture: &IndexFixture) -> impl PartialEq + std::fmt::Debug + use<> 
 
 fn all_members(fixture: &IndexFixture) -> Vec<Member> {
     let frontends = fixture.config().frontends;
-    frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| pool.members.clone()).collect()
+    frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| pool.members.to_vec()).collect()
 }
 
 /// The Backends that are paused.

@@ -110,7 +110,7 @@ impl Agent {
         Arc::clone(&self.watchdog)
     }
 
-    /// The latest dump of VPP; `None` without a session. Updated after each change and with each pass.
+    /// VPP's state as last read; `None` without a session. Updated after each change and with each pass.
     pub fn dumps(&self) -> watch::Receiver<Option<Arc<LbDump>>> {
         self.state.dump.subscribe()
     }

@@ -204,8 +204,8 @@ impl SessionManager {
     }
 
     fn in_session(&mut self, event: SessionEvent, state: &mut AgentState, now: Instant) {
-        // A dump begins a pass, or verifies what was written.
-        if matches!(event, SessionEvent::Dump(_)) {
+        // A dump begins a pass, or verifies what was written, as a check does.
+        if matches!(event, SessionEvent::Dump(_) | SessionEvent::SpotCheck(_)) {
             self.check_lock(state, now);
         }
         let Some(session) = self.session_mut() else { return };

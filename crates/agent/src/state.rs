@@ -62,7 +62,7 @@ pub struct AgentState {
     pub ramps: Ramps,
     pub held_servers: HeldServers,
     pub recreates: Recreates,
-    /// The latest dump of VPP, for other tasks; `None` without a session.
+    /// VPP's state as last read, for other tasks; `None` without a session.
     pub dump: watch::Sender<Option<Arc<LbDump>>>,
     pub clock: fn() -> Timestamp,
     pub metrics: Metrics,

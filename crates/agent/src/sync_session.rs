@@ -1,6 +1,6 @@
 //! One session with VPP: its cached state, the steps in flight, and the queue of work.
 //!
-//! All of this ends with the session. The cached state is VPP's last dump plus each step acknowledged since. Requests
+//! All of this ends with the session. The cached state is VPP's last dump, plus each step acknowledged and each VIP read since. Requests
 //! are numbered, so that the order of a dump and a step is always known.
 
 mod confirmation;
@@ -13,6 +13,7 @@ mod read_back;
 mod replies;
 mod retries;
 mod spot_check;
+mod verification;
 mod work_queue;
 
 use std::{
@@ -38,7 +39,8 @@ use self::{
     pass::Pass,
     pending_dump::{DumpReason, FinishedDump, PendingDump},
     retries::RetrySchedule,
-    spot_check::{ServersOfVips, SpotCheck},
+    spot_check::{ServersOfVips, SpotCheck, SpotChecks},
+    verification::Unverified,
     work_queue::WorkQueue,
 };
 use super::{
@@ -48,7 +50,10 @@ use super::{
     turn_budget::TurnBudget,
     warmup::Gate,
 };
-use maglev_model::actual::{Actual, ActualConf, LbDump, VppVip};
+use maglev_model::{
+    actual::{Actual, ActualConf, LbDump, VppVip},
+    plan::Step,
+};
 
 /// Limit of steps in flight for a pass, so that work for an event never waits behind a long pass.
 const WINDOW: usize = 64;
@@ -56,10 +61,6 @@ const WINDOW: usize = 64;
 /// configuration may change every VIP.
 const EVENT_WINDOW: usize = 8192;
 
-/// Delay of the verifying dump after the last step.
-const VERIFY_AFTER: Duration = Duration::from_millis(500);
-/// The share of VPP's VIPs, as a divisor, from which a change is large: dumps verify it, and rest less.
-const SHARE: usize = 8;
 /// Delay before a failed dump is retried.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
 
@@ -83,8 +84,7 @@ pub struct SyncSession {
     jobs: FuturesUnordered<BoxFuture<'static, FinishedJob>>,
     queue: WorkQueue,
     spot_check: Option<SpotCheck>,
-    /// False once VPP has returned no servers of a single VIP that should have some.
-    selects_vips: bool,
+    spot_checks: SpotChecks,
     /// Addresses written since they were last read.
     unverified: BTreeMap<IpAddr, Unverified>,
     pass: Option<Pass>,
@@ -108,23 +108,26 @@ pub struct SyncSession {
     synced: bool,
 }
 
-/// The steps of an address since it was last read.
-#[derive(Clone, Copy, Debug)]
-struct Unverified {
-    /// Number of the last step.
-    last: u64,
-    /// True if they only changed servers of VIPs that VPP already had, and all succeeded.
-    servers_only: bool,
-}
-
-/// VPP's state: the last dump, plus the steps acknowledged since.
+/// VPP's state: the last dump, plus the steps acknowledged and the VIPs read since.
 pub struct CachedVppState {
     conf: ActualConf,
     actual: Actual,
-    /// Tracked flows, as of the dump.
+    /// Tracked flows, as of the dump; absent for servers changed since.
     flows: ServerFlows,
     /// Number of the dump request; the dump includes the effects of steps with lower numbers.
     number: u64,
+}
+
+impl CachedVppState {
+    /// Applies a step that VPP acknowledged. The flows of the server were counted before it.
+    fn apply(&mut self, step: &Step) {
+        self.actual.apply(step);
+        if let (Some(flows), Some(server)) = (self.flows.get_mut(&step.vip()), step.server())
+            && flows.contains_key(&server)
+        {
+            flows.remove(&server);
+        }
+    }
 }
 
 /// An event of a session.
@@ -158,7 +161,7 @@ impl SyncSession {
             jobs: FuturesUnordered::new(),
             queue: WorkQueue::default(),
             spot_check: None,
-            selects_vips: true,
+            spot_checks: SpotChecks::Possible,
             unverified: BTreeMap::new(),
             pass: None,
             warming: BTreeSet::new(),
@@ -268,33 +271,6 @@ impl SyncSession {
         self.enqueue(due);
     }
 
-    /// Verifies the written addresses: with a dump, or with a check of their VIPs if a dump costs much more.
-    fn verify(&mut self, now: Instant) {
-        let next_dump = self.next_verifying_dump(now);
-        let is_reading = self.pending_dump.is_some() || self.dump_due.is_some();
-        let is_costly = self.last_dump.is_some_and(FinishedDump::is_costly);
-        self.verify_at = None;
-        if is_costly && !is_reading && self.start_spot_check() {
-            return;
-        }
-        if next_dump == now {
-            self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
-        } else {
-            self.verify_at = Some(if is_reading { now + VERIFY_AFTER } else { next_dump });
-        }
-    }
-
-    /// The time before which no dump only verifies; `now` if one may start.
-    fn next_verifying_dump(&self, now: Instant) -> Instant {
-        self.last_dump.map_or(now, |dump| (dump.finished + dump.rest(self.is_large_change())).max(now))
-    }
-
-    /// True if a large part of VPP's VIPs is to be verified.
-    fn is_large_change(&self) -> bool {
-        let in_vpp = self.actual().map_or(0, |actual| actual.vips.len());
-        self.unverified.len() >= in_vpp / SHARE
-    }
-
     /// Processes the result of a ping: a session whose ping failed ends. The end is a separate event.
     pub fn pong(&mut self, result: &Result<(), DataplaneError>) {
         self.ping = None;
@@ -371,7 +347,7 @@ impl SyncSession {
         now: Instant,
     ) {
         let Some(pending_dump) = self.pending_dump.take() else { return };
-        let (dump, VppReading { mut actual, flows }) = match reply {
+        let (dump, VppReading { actual, flows }) = match reply {
             Ok(read) => read,
             // The end of the session is a separate event.
             Err(DataplaneError::Closed(_)) => return,
@@ -387,10 +363,10 @@ impl SyncSession {
         };
         let conf = dump.conf;
         state.dump.send_replace(Some(dump));
-        for step in &pending_dump.since {
-            actual.apply(step);
-        }
-        let before = self.cached.replace(CachedVppState { conf, actual, flows, number: pending_dump.number });
+        let mut cached = CachedVppState { conf, actual, flows, number: pending_dump.number };
+        pending_dump.since.iter().for_each(|step| cached.apply(step));
+        self.spot_checks = self.spot_checks.after_dump(&cached);
+        let before = self.cached.replace(cached);
         let verifies_large_change = self.is_large_change();
         self.last_dump = Some(FinishedDump { started: pending_dump.started, finished: now, verifies_large_change });
         self.publish_vpp_state(state, before.as_ref());
@@ -406,20 +382,6 @@ impl SyncSession {
                 self.enqueue(verified);
             }
         }
-    }
-
-    /// Removes and returns the addresses that were written before dump `number` and have no plan in flight.
-    fn take_verified(&mut self, state: &mut AgentState, number: u64) -> BTreeSet<IpAddr> {
-        let (verified, rest) = std::mem::take(&mut self.unverified)
-            .into_iter()
-            .partition(|(address, written)| written.last < number && !self.queue.is_in_flight(*address));
-        self.unverified = rest;
-        let verified = BTreeMap::into_keys(verified).collect();
-        state.recreates.verified(&verified);
-        if let Some(cached) = &self.cached {
-            state.release_removed_vips(&verified, &cached.actual);
-        }
-        verified
     }
 }
 

@@ -1,14 +1,16 @@
 //! Reverse references: the objects to resolve again when an object changes.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+};
 
 use maglev_model::Name;
 
 /// The users of each object of one kind (by name, or by `T`). The object need not exist.
 #[derive(Debug)]
 pub struct References<T = Name> {
-    /// Sorted.
-    users: HashMap<T, Vec<Name>>,
+    users: HashMap<T, BTreeSet<Name>>,
 }
 
 impl<T> Default for References<T> {
@@ -20,21 +22,17 @@ impl<T> Default for References<T> {
 impl<T: Clone + Eq + Hash> References<T> {
     /// Adds a reference from `user` to `target`.
     pub fn add(&mut self, target: &T, user: &Name) {
-        let Some(users) = self.users.get_mut(target) else {
-            self.users.insert(target.clone(), vec![user.clone()]);
-            return;
-        };
-        if let Err(index) = users.binary_search(user) {
-            users.insert(index, user.clone());
+        if let Some(users) = self.users.get_mut(target) {
+            users.insert(user.clone());
+        } else {
+            self.users.insert(target.clone(), BTreeSet::from([user.clone()]));
         }
     }
 
     /// Removes the reference from `user` to `target`.
     pub fn remove(&mut self, target: &T, user: &Name) {
         if let Some(users) = self.users.get_mut(target) {
-            if let Ok(index) = users.binary_search(user) {
-                users.remove(index);
-            }
+            users.remove(user);
             if users.is_empty() {
                 self.users.remove(target);
             }

@@ -226,10 +226,11 @@ impl ActualConf {
     }
 }
 
-/// A complete dump of VPP's load-balancer state. Includes the bucket counts, which acknowledged steps do not update.
+/// VPP's load-balancer state as read: the last complete dump, with the servers of VIPs that were read since. Includes the bucket
+/// counts, which acknowledged steps do not update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LbDump {
-    /// Time of the dump.
+    /// Time of the dump, or of a later reading of all VIPs that were changed since.
     pub at: Timestamp,
     /// The global settings.
     pub conf: ActualConf,

@@ -104,6 +104,16 @@ impl Step {
         }
     }
 
+    /// The application server that the step changes; `None` for a step that changes the VIP itself.
+    pub fn server(&self) -> Option<IpAddr> {
+        match self {
+            Self::AddAs { address, .. } | Self::RemoveAs { address, .. } | Self::SetWeight { address, .. } => {
+                Some(*address)
+            }
+            Self::AddVip { .. } | Self::RemoveVip { .. } => None,
+        }
+    }
+
     /// The VIP that the step changes.
     pub fn vip(&self) -> VppVip {
         match self {

@@ -17,7 +17,7 @@ pub const HEADER: usize = 16;
 /// 4 MiB. Memory is reserved as bytes arrive, not for the length in a header.
 pub const MAX_BODY: usize = 64 << 20;
 
-/// A frame from this size on has memory of its own, which is released with the frame.
+/// A larger frame has memory of its own, which is released with the frame.
 const LARGE: usize = 1 << 20;
 
 /// Bytes reserved for one read from a socket.

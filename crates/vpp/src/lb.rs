@@ -11,13 +11,13 @@ mod plugin;
 mod read;
 mod route;
 
-use std::{fmt, net::IpAddr, path::Path};
+use std::{net::IpAddr, path::Path};
 
 use futures::{TryFutureExt as _, future::Either};
 
 pub use self::{
     legacy::ConfCache,
-    plugin::Plugin,
+    plugin::{Capabilities, Plugin},
     read::{LbReading, ServerText, ServerTexts, merge},
 };
 use super::{
@@ -42,19 +42,6 @@ use maglev_model::{
     counters::StickyTable,
     vip::{Encap, TableLength, VipKey, Weight},
 };
-
-/// Optional features of this VPP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Application servers have weights.
-    pub weights: bool,
-}
-
-impl fmt::Display for Capabilities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.weights { "weights" } else { "none" })
-    }
-}
 
 /// Properties of this VPP.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -77,3 +77,15 @@ async fn weight_that_vpp_did_not_change_is_found_and_repaired() {
     node.set_state(&own(), Up);
     node.until_weights(web(1), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
 }
+
+#[tokio::test]
+async fn vip_that_a_single_read_lacks_stays() {
+    let node = after_slow_dump().await;
+    let (dumps, mark) = (requests(&node, DUMP), node.simulator.mark());
+    node.simulator.lie_next(SERVERS, |lb| lb.forget_vip(web(1).into()).unwrap());
+    node.set_state(&own(), Down);
+    node.until("a dump decides", |node| requests(node, DUMP) > dumps).await;
+    node.set_state(&own(), Up);
+    node.until_weights(web(1), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
+    assert_eq!(node.simulator.writes_since(mark).len(), 2, "nothing was written but both weights");
+}

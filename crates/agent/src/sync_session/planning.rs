@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use super::{CachedVppState, Cause, DumpReason, SyncSession, Unverified};
+use super::{CachedVppState, Cause, DumpReason, SyncSession, verification::Unverified};
 use crate::{
     inputs::{VipView, in_vpp},
     plan_job,

@@ -2,7 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::{DumpReason, SyncSession, Unverified, VERIFY_AFTER};
+use super::{
+    DumpReason, SyncSession,
+    verification::{Unverified, VERIFY_AFTER},
+};
 use crate::{
     dataplane::DataplaneError,
     flow_accounting::{ExecutedPlan, FinishedSync, frontends_of},
@@ -72,8 +75,7 @@ impl SyncSession {
             self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
         }
         if let Some(StepOutcome { number, .. }) = outcomes.last() {
-            let is_server = |step: &Step| !matches!(step, Step::AddVip { .. } | Step::RemoveVip { .. });
-            let servers_only = failed == 0 && outcomes.iter().all(|outcome| is_server(&outcome.step));
+            let servers_only = failed == 0 && outcomes.iter().all(|outcome| outcome.step.server().is_some());
             let written = Unverified { last: *number, servers_only };
             let before = self.unverified.get(&address).copied();
             self.unverified.insert(address, Unverified::merge(before, written));
@@ -101,7 +103,7 @@ impl SyncSession {
     /// Applies an executed step to the cached state, or keeps it for the pending dump.
     fn apply_to_cache(&mut self, number: u64, step: &Step) {
         if let Some(cached) = self.cached.as_mut().filter(|cached| number > cached.number) {
-            cached.actual.apply(step);
+            cached.apply(step);
         }
         if let Some(pending_dump) = self.pending_dump.as_mut().filter(|pending_dump| number > pending_dump.number) {
             pending_dump.since.push(step.clone());

@@ -1,6 +1,7 @@
 //! Verification of single VIPs: on a node with many servers, a dump costs far more than the change that it verifies.
 //!
-//! Only the servers of the written VIPs are read, and only an equal result counts. Any other leaves the decision to a dump.
+//! Only the servers of the written VIPs are read, and only an equal result counts. Any other leaves the decision to a dump. So does
+//! a VIP without servers, whose reply is that of a VIP which VPP does not have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,16 +15,41 @@ use futures::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{DumpReason, SHARE, SyncSession, Unverified};
+use super::{CachedVppState, DumpReason, SyncSession, verification::Unverified};
 use crate::{dataplane::DataplaneError, state::AgentState};
 use maglev_model::{
     ServerMap,
     actual::{ActualAs, LbDump, VppVip},
-    plan::vips_on_address,
 };
 
 /// The servers of VIPs in VPP.
 pub type ServersOfVips = Vec<(VppVip, ServerMap<ActualAs>)>;
+
+/// The ability of the session to check single VIPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpotChecks {
+    Possible,
+    /// Not before the next dump: the last check failed.
+    AfterDump,
+    /// Not before the next dump: VPP returned no servers of this VIP, which had some.
+    Doubtful(VppVip),
+    /// VPP does not select VIPs.
+    Impossible,
+}
+
+impl SpotChecks {
+    /// The ability after a dump.
+    pub fn after_dump(self, cached: &CachedVppState) -> Self {
+        match self {
+            Self::Doubtful(vip) if cached.actual.vips.get(&vip).is_some_and(|vip| !vip.ases.is_empty()) => {
+                tracing::info!(%vip, "VPP does not return the servers of a single VIP; they are read with all others");
+                Self::Impossible
+            }
+            Self::Possible | Self::AfterDump | Self::Doubtful(_) => Self::Possible,
+            Self::Impossible => Self::Impossible,
+        }
+    }
+}
 
 /// A check whose replies have not been processed.
 pub struct SpotCheck {
@@ -35,15 +61,14 @@ pub struct SpotCheck {
 impl SyncSession {
     /// Starts a check of the written addresses. Returns false if they need a dump.
     pub fn start_spot_check(&mut self) -> bool {
-        let Some(cached) = self.cached.as_ref().filter(|_| self.selects_vips) else { return false };
-        if self.unverified.values().any(|unverified| !unverified.servers_only) {
+        let is_server = |unverified: &Unverified| unverified.servers_only;
+        if self.spot_checks != SpotChecks::Possible || !self.unverified.values().all(is_server) {
             return false;
         }
         let settled = self.unverified.iter().filter(|(address, _)| !self.queue.is_in_flight(**address));
         let addresses: BTreeMap<_, _> = settled.map(|(address, unverified)| (*address, unverified.last)).collect();
-        let on_address = |address: &IpAddr| cached.actual.vips.range(vips_on_address(*address)).map(|(vip, _)| *vip);
-        let vips: Vec<VppVip> = addresses.keys().flat_map(on_address).collect();
-        if vips.is_empty() || vips.len() > cached.actual.vips.len() / SHARE {
+        let vips: Vec<VppVip> = self.vips_on(addresses.keys()).collect();
+        if vips.is_empty() || self.exceeds_share(vips.len()) {
             return false;
         }
         let read = |vip: &VppVip| Some((*vip, self.dataplane.read_servers(*vip)?));
@@ -75,45 +100,39 @@ impl SyncSession {
             Err(DataplaneError::Closed(_)) => return,
             Err(error) => {
                 tracing::debug!(%error, "cannot read the servers of single VIPs");
-                self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
+                self.spot_checks = SpotChecks::AfterDump;
+                self.verify_at = Some(self.next_verifying_dump(now));
                 return;
             }
         };
         // An address that was written meanwhile is verified later.
         let is_current = |address: &IpAddr| {
-            let last = self.unverified.get(address).map(|unverified| unverified.last);
+            let unverified = self.unverified.get(address).filter(|unverified| unverified.servers_only);
+            let last = unverified.map(|unverified| unverified.last);
             last.is_some() && last == addresses.get(address).copied() && !self.queue.is_in_flight(*address)
         };
         let mut verified: BTreeSet<IpAddr> = addresses.keys().copied().filter(is_current).collect();
         let mut dump = state.dump.borrow().as_deref().cloned();
         for (vip, servers) in read.into_iter().filter(|(vip, _)| is_current(&vip.address)) {
             let Some(in_cache) = cached.actual.vips.get_mut(&vip) else { continue };
-            if !in_cache.has_weights_of(&servers) {
+            if servers.is_empty() || !in_cache.has_weights_of(&servers) {
                 verified.remove(&vip.address);
-                self.selects_vips &= !servers.is_empty();
+                if servers.is_empty() && !in_cache.ases.is_empty() {
+                    self.spot_checks = SpotChecks::Doubtful(vip);
+                }
                 self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
                 continue;
             }
-            // The flows were counted before the change.
-            cached.flows.remove(&vip);
             if let Some(dumped) = dump.as_mut().and_then(|dump| dump.actual.vips.get_mut(&vip)) {
                 dumped.ases = servers.clone();
             }
             in_cache.ases = servers;
         }
-        let at = (state.clock)();
-        state.dump.send_replace(dump.map(|dump| LbDump { at, ..dump }.into()));
         self.unverified.retain(|address, _| !verified.contains(address));
-        if !self.unverified.is_empty() {
-            self.verify_at.get_or_insert(now);
-        }
+        // Readers wait for a dump that is newer than the last change.
+        let is_settled = self.unverified.is_empty() && self.jobs.is_empty();
+        let at = is_settled.then(state.clock);
+        state.dump.send_replace(dump.map(|dump| LbDump { at: at.unwrap_or(dump.at), ..dump }.into()));
         self.enqueue(verified.into_iter().filter(|address| !self.retries.is_waiting(*address)).collect::<Vec<_>>());
-    }
-}
-
-impl Unverified {
-    /// Adds later steps.
-    pub fn merge(before: Option<Self>, later: Self) -> Self {
-        Self { servers_only: later.servers_only && before.is_none_or(|before| before.servers_only), ..later }
     }
 }

@@ -12,8 +12,8 @@ use super::poller::Poller;
 use crate::{mirror::Mirror, update::FleetUpdate};
 use maglev_model::actual::LbDump;
 
-/// Readings for one change. The agent reads VPP about half a second after its own change; if it cannot, further
-/// requests are useless.
+/// Readings for one change. Mostly the agent reads VPP half a second after its own change; if it does not for
+/// longer, further requests are useless.
 const MAX_READINGS: usize = 10;
 
 impl<M: Mirror> Poller<M> {

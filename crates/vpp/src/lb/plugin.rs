@@ -1,5 +1,7 @@
 //! Detection of VPP's lb plugin from the message table, and the check that it is usable.
 
+use std::fmt;
+
 use crate::{
     error::Error,
     messages::{
@@ -13,6 +15,19 @@ use crate::{
     },
     session::MissingMessage,
 };
+
+/// Optional features of this VPP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Application servers have weights.
+    pub weights: bool,
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.weights { "weights" } else { "none" })
+    }
+}
 
 /// Generation of VPP's lb plugin, detected by the presence of `lb_conf_get`: the CRCs of the older messages did not
 /// change although their meaning did.

@@ -12,8 +12,6 @@ use maglev_model::{actual::LbDump, plan::Step};
 const REST: u32 = 20;
 /// The same while a large part of VPP's VIPs is to be verified.
 const REST_IN_LARGE_CHANGE: u32 = 2;
-/// A dump that takes this long costs much more than reading a few VIPs.
-const COSTLY: Duration = Duration::from_millis(50);
 /// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(15);
 
@@ -49,15 +47,7 @@ impl FinishedDump {
     /// While a large change is made, and until its end is verified, the rest is shorter.
     pub fn rest(self, is_large_change: bool) -> Duration {
         let is_large_change = is_large_change || self.verifies_large_change;
-        (self.took() * if is_large_change { REST_IN_LARGE_CHANGE } else { REST }).min(LONGEST_REST)
-    }
-
-    /// True if single VIPs are to be read instead, where possible.
-    pub fn is_costly(self) -> bool {
-        self.took() >= COSTLY
-    }
-
-    fn took(self) -> Duration {
-        self.finished.duration_since(self.started)
+        let took = self.finished.duration_since(self.started);
+        (took * if is_large_change { REST_IN_LARGE_CHANGE } else { REST }).min(LONGEST_REST)
     }
 }

@@ -8,17 +8,19 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{
-    SyncSession,
-    pending_dump::{DumpReason, FinishedDump},
-};
+use super::{SyncSession, pending_dump::DumpReason};
 use crate::state::AgentState;
-use maglev_model::{actual::VppVip, plan::vips_on_address};
+use maglev_model::{
+    actual::{Actual, VppVip},
+    plan::vips_on_address,
+};
 
 /// Delay of the verification after the first step that is not verified.
 pub const VERIFY_AFTER: Duration = Duration::from_millis(500);
 /// The share of VPP's VIPs, as a divisor, beyond which a change is large: dumps verify it, and rest less.
 const SHARE: usize = 8;
+/// The number of application servers in VPP from which single VIPs are read: a dump of so many takes some 10 ms of CPU time.
+const MANY_SERVERS: usize = 2_000;
 
 /// The steps of an address since it was last read.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +39,7 @@ impl Unverified {
 }
 
 impl SyncSession {
-    /// Verifies the written addresses: with a dump, or with a check of their VIPs if a dump costs much more.
+    /// Verifies the written addresses: with a dump, or with a check of their VIPs if VPP has many others.
     pub fn verify(&mut self, now: Instant) {
         self.verify_at = None;
         // The end of a plan sets the time again.
@@ -46,8 +48,7 @@ impl SyncSession {
         }
         let next_dump = self.next_verifying_dump(now);
         let is_reading = self.pending_dump.is_some() || self.dump_due.is_some();
-        let is_costly = self.last_dump.is_some_and(FinishedDump::is_costly);
-        if is_costly && !is_reading && self.start_spot_check() {
+        if !is_reading && self.has_many_servers() && self.start_spot_check() {
             return;
         }
         if next_dump == now {
@@ -60,6 +61,12 @@ impl SyncSession {
     /// The time before which no dump only verifies; `now` if one may start.
     pub fn next_verifying_dump(&self, now: Instant) -> Instant {
         self.last_dump.map_or(now, |dump| (dump.finished + dump.rest(self.is_large_change())).max(now))
+    }
+
+    /// True if a dump costs much more than reading a few VIPs. Otherwise a dump is better: it has the tracked flows, too.
+    fn has_many_servers(&self) -> bool {
+        let servers = |actual: &Actual| actual.vips.values().map(|vip| vip.ases.len()).sum::<usize>();
+        self.actual().is_some_and(|actual| servers(actual) >= MANY_SERVERS)
     }
 
     /// True if a large part of VPP's VIPs is to be verified.

@@ -22,8 +22,6 @@ demo: ## run a cluster with two load-balancer nodes on this machine until Ctrl-C
 	@exec target/demo/maglev-sandbox up --dir $(DIR) $(ARGS)
 
 # MAGLEV_DASHBOARD_URL=URL: the tests of the page that hold for any server run against that one.
-# Most tests wait for processes most of the time, so more of them run at once than there are cores.
-test slowest: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: kube ## run every test: unit tests, a real control plane, the page in a browser (ARGS=filter: Rust tests only)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace $(ARGS)

@@ -1,7 +1,7 @@
 //! One session with VPP: its cached state, the steps in flight, and the queue of work.
 //!
-//! All of this ends with the session. The cached state is VPP's last dump, plus each step acknowledged and each VIP read since. Requests
-//! are numbered, so that the order of a dump and a step is always known.
+//! All of this ends with the session. The cached state is VPP's last dump, plus each step acknowledged and each VIP read since.
+//! Requests are numbered, so that the order of a dump and a step is always known.
 
 mod confirmation;
 mod garbage;
@@ -24,12 +24,11 @@ use std::{
 };
 
 use futures::{
-    FutureExt, StreamExt,
+    StreamExt,
     future::{BoxFuture, OptionFuture},
     stream::FuturesUnordered,
 };
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 pub use self::read_back::ReadBack;
 use self::{
@@ -37,7 +36,7 @@ use self::{
     garbage::GarbageSchedule,
     global_conf::ConfWrite,
     pass::Pass,
-    pending_dump::{DumpReason, FinishedDump, PendingDump},
+    pending_dump::{DumpReason, FinishedDump, PendingDump, in_own_task},
     retries::RetrySchedule,
     spot_check::{ServersOfVips, SpotCheck, SpotChecks},
     verification::Unverified,
@@ -122,9 +121,7 @@ impl CachedVppState {
     /// Applies a step that VPP acknowledged. The flows of the server were counted before it.
     fn apply(&mut self, step: &Step) {
         self.actual.apply(step);
-        if let (Some(flows), Some(server)) = (self.flows.get_mut(&step.vip()), step.server())
-            && flows.contains_key(&server)
-        {
+        if let (Some(flows), Some(server)) = (self.flows.get_mut(&step.vip()), step.server()) {
             flows.remove(&server);
         }
     }
@@ -325,16 +322,12 @@ impl SyncSession {
         if let Some(reason) = self.dump_due.take() {
             let number = self.counter.next();
             let (conf, reading) = (self.dataplane.conf(), self.dataplane.read());
-            // In a separate task: parsing thousands of servers must not delay a health transition.
             let clock = state.clock;
-            let read = tokio::spawn(async move {
+            let reply = in_own_task(async move {
                 let (conf, reading) = (conf.await?, reading.await?);
                 let dump = Arc::new(LbDump { at: clock(), conf, actual: reading.actual.clone() });
                 Ok((dump, reading))
             });
-            let read = AbortOnDropHandle::new(read);
-            let failed = |error: tokio::task::JoinError| Err(DataplaneError::Unanswered(format!("read: {error}")));
-            let reply = async move { read.await.unwrap_or_else(failed) }.boxed();
             self.pending_dump = Some(PendingDump { reply, number, reason, started: Instant::now(), since: Vec::new() });
         }
     }

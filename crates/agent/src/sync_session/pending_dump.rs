@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
-use tokio::time::Instant;
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::{task::JoinError, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::dataplane::{DataplaneError, VppReading};
 use maglev_model::{actual::LbDump, plan::Step};
@@ -23,6 +24,15 @@ pub struct PendingDump {
     pub started: Instant,
     /// Steps sent after the dump request and acknowledged before its reply.
     pub since: Vec<Step>,
+}
+
+/// Reads in a task of its own: parsing thousands of servers must not delay a health transition.
+pub fn in_own_task<T: Send + 'static>(
+    read: impl Future<Output = Result<T, DataplaneError>> + Send + 'static,
+) -> BoxFuture<'static, Result<T, DataplaneError>> {
+    let read = AbortOnDropHandle::new(tokio::spawn(read));
+    let failed = |error: JoinError| Err(DataplaneError::Unanswered(format!("read: {error}")));
+    async move { read.await.unwrap_or_else(failed) }.boxed()
 }
 
 /// Purpose of a dump.

@@ -8,14 +8,10 @@ use std::{
     net::IpAddr,
 };
 
-use futures::{
-    FutureExt as _,
-    future::{BoxFuture, try_join_all},
-};
+use futures::future::{BoxFuture, try_join_all};
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::{CachedVppState, DumpReason, SyncSession, verification::Unverified};
+use super::{CachedVppState, DumpReason, SyncSession, pending_dump::in_own_task, verification::Unverified};
 use crate::{dataplane::DataplaneError, state::AgentState};
 use maglev_model::{
     ServerMap,
@@ -73,13 +69,10 @@ impl SyncSession {
         }
         let read = |vip: &VppVip| Some((*vip, self.dataplane.read_servers(*vip)?));
         let Some(reads) = vips.iter().map(read).collect::<Option<Vec<_>>>() else { return false };
-        let read = tokio::spawn(try_join_all(reads.into_iter().map(|(vip, servers)| async move {
+        let reply = in_own_task(try_join_all(reads.into_iter().map(|(vip, servers)| async move {
             let servers = servers.await?;
             Ok((vip, servers))
         })));
-        let read = AbortOnDropHandle::new(read);
-        let failed = |error: tokio::task::JoinError| Err(DataplaneError::Unanswered(format!("read: {error}")));
-        let reply = async move { read.await.unwrap_or_else(failed) }.boxed();
         self.spot_check = Some(SpotCheck { reply, addresses });
         true
     }

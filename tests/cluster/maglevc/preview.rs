@@ -123,6 +123,16 @@ async fn conflicts_are_named(sandbox: &Sandbox) {
 
 async fn what_if_answers_for_backends_and_nodes(sandbox: &Sandbox) {
     let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // web-1 was down before. Tracked flows are those of the last dump of VPP, which may have preceded its first flow.
+    eventually("the agents have read tracked flows of web-1", async || {
+        maglevc_output(sandbox, &["sync", "vpp", "lb", "state"]).await;
+        let counters = maglevc_output(sandbox, &["show", "vpp", "lb", "counters", "--output", "json"]).await;
+        let counters: Value = serde_json::from_str(&counters).unwrap();
+        let servers = counters["applicationServers"].as_array()?;
+        let web_1 = servers.iter().find(|server| server["address"] == "127.0.2.1")?;
+        (web_1["flowsAtMost"].as_u64()? > 0).then_some(())
+    })
+    .await;
     let down = words(maglevc_output(sandbox, &["whatif", "backend", "web-1", "down"]).await);
     assert_has(
         &down,

@@ -20,7 +20,7 @@ use maglev_sandbox::{
     real_vpp::{RealVpp, VppProgram},
 };
 use maglev_vpp::{
-    lb::Lb,
+    lb::{Lb, LbReading},
     session::SessionOptions,
     stats::{StatsClient, StatsIndexes, StatsReading},
 };
@@ -200,8 +200,7 @@ impl Vpp {
         match &self.kind {
             Kind::Simulated { simulator, .. } => simulator.sent(server).packets,
             Kind::Real(node) => {
-                let servers = self.lb().await.read_all().await.unwrap().servers;
-                let index = servers.values().find_map(|servers| servers.get(&server)?.dpo).unwrap();
+                let index = self.lb().await.read_all(LbReading::default()).await.unwrap().routes[&server];
                 let indexes = StatsIndexes { via: BTreeSet::from([index]), ..StatsIndexes::default() };
                 node.read(&indexes).via[&index].packets
             }

@@ -15,6 +15,7 @@ mod fake_vpp;
 mod grpc_auth;
 mod hostile_agent;
 mod hostile_frames;
+mod large_texts;
 mod lb;
 mod lb_legacy;
 mod netns;

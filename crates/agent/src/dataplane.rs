@@ -27,7 +27,7 @@ use maglev_model::{
 use maglev_vpp::{
     self as vpp,
     error::{CloseReason, Error},
-    lb::{ConfCache, Lb},
+    lb::{ConfCache, Lb, LbReading},
     session::{Dial, SessionOptions},
 };
 
@@ -206,13 +206,17 @@ impl Dataplane {
         reply(self.lb.set_conf(conf))
     }
 
-    /// Reads all VIPs and application servers, as of one moment between two steps.
-    pub fn read(&self) -> ReplyFuture<VppReading> {
-        let (read, indexes) = (self.lb.read_all(), self.publisher.indexes());
+    /// Reads all VIPs and application servers, as of one moment between two steps. What has not changed since the reading
+    /// `before` shares its memory.
+    pub fn read(&self, before: VppReading) -> ReplyFuture<VppReading> {
+        let VppReading { actual, flows } = before;
+        let read = self.lb.read_all(LbReading { actual, flows, ..LbReading::default() });
+        let indexes = self.publisher.indexes();
         reply(async move {
             let reading = read.await?;
-            let flows = indexes.update(&reading);
-            Ok(VppReading { flows, actual: reading.actual })
+            indexes.update(&reading);
+            let LbReading { actual, flows, .. } = reading;
+            Ok(VppReading { actual, flows })
         })
     }
 

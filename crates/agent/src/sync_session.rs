@@ -118,6 +118,11 @@ pub struct CachedVppState {
 }
 
 impl CachedVppState {
+    /// The state as a reading.
+    fn reading(&self) -> VppReading {
+        VppReading { actual: self.actual.clone(), flows: self.flows.clone() }
+    }
+
     /// Applies a step that VPP acknowledged. The flows of the server were counted before it.
     fn apply(&mut self, step: &Step) {
         self.actual.apply(step);
@@ -132,7 +137,7 @@ pub enum SessionEvent {
     /// The session ended.
     Closed(SessionEnd),
     /// The reply to a dump request.
-    Dump(Result<(Arc<LbDump>, VppReading), DataplaneError>),
+    Dump(Result<(ActualConf, VppReading), DataplaneError>),
     /// The servers of single VIPs.
     SpotCheck(Result<ServersOfVips, DataplaneError>),
     /// VPP replied to all steps of a plan.
@@ -321,14 +326,11 @@ impl SyncSession {
         }
         if let Some(reason) = self.dump_due.take() {
             let number = self.counter.next();
-            let (conf, reading) = (self.dataplane.conf(), self.dataplane.read());
-            let clock = state.clock;
-            let reply = in_own_task(async move {
-                let (conf, reading) = (conf.await?, reading.await?);
-                let dump = Arc::new(LbDump { at: clock(), conf, actual: reading.actual.clone() });
-                Ok((dump, reading))
-            });
-            self.pending_dump = Some(PendingDump { reply, number, reason, started: Instant::now(), since: Vec::new() });
+            let before = self.cached.as_ref().map(CachedVppState::reading).unwrap_or_default();
+            let (conf, reading) = (self.dataplane.conf(), self.dataplane.read(before));
+            let reply = in_own_task(async move { Ok((conf.await?, reading.await?)) });
+            let (started, requested_at) = (Instant::now(), (state.clock)());
+            self.pending_dump = Some(PendingDump { reply, number, reason, started, requested_at, since: Vec::new() });
         }
     }
 
@@ -336,11 +338,11 @@ impl SyncSession {
     pub fn dump_received(
         &mut self,
         state: &mut AgentState,
-        reply: Result<(Arc<LbDump>, VppReading), DataplaneError>,
+        reply: Result<(ActualConf, VppReading), DataplaneError>,
         now: Instant,
     ) {
         let Some(pending_dump) = self.pending_dump.take() else { return };
-        let (dump, VppReading { actual, flows }) = match reply {
+        let (conf, VppReading { actual, flows }) = match reply {
             Ok(read) => read,
             // The end of the session is a separate event.
             Err(DataplaneError::Closed(_)) => return,
@@ -354,8 +356,8 @@ impl SyncSession {
                 return;
             }
         };
-        let conf = dump.conf;
-        state.dump.send_replace(Some(dump));
+        let at = pending_dump.time((state.clock)());
+        state.dump.send_replace(Some(Arc::new(LbDump { at, conf, actual: actual.clone() })));
         let mut cached = CachedVppState { conf, actual, flows, number: pending_dump.number };
         pending_dump.since.iter().for_each(|step| cached.apply(step));
         self.spot_checks = self.spot_checks.after_dump(&cached);

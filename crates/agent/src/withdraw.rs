@@ -10,7 +10,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     AgentOptions,
-    dataplane::{DataplaneError, VppConnector},
+    dataplane::{DataplaneError, VppConnector, VppReading},
     lock::{AgentLock, LockError},
     owned_vips::{OwnedVips, OwnedVipsError},
     plan_job::{self, RequestCounter},
@@ -97,7 +97,7 @@ pub async fn withdraw(
     let lock = AgentLock::try_take(&options.api_socket, &holder).map_err(WithdrawError::Lock)?;
     let owned_vips = OwnedVips::load(&options.api_socket).map_err(WithdrawError::OwnedVips)?;
     let dataplane = connector.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
-    let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?.actual;
+    let actual = dataplane.read(VppReading::default()).await.map_err(WithdrawError::Vpp)?.actual;
 
     let mut state = AgentState::new(events, owned_vips, options, watch::Sender::default().subscribe());
     let listed = state.owned_vips().len();

@@ -92,15 +92,15 @@ impl ProbePath {
         self.suspicion.may_be_at_fault()
     }
 
-    /// Ends a suspicion that is disabled now, or that no probe is left to end. `probed` is the number of targets that are
-    /// probed, `certain` the number of those that are not in doubt.
-    pub fn review(&mut self, fail_open: bool, probed: usize, certain: usize) -> Review {
+    /// Ends a suspicion that is disabled now, or that no probe is left to end. `is_probed` is true if targets are probed,
+    /// `has_certain` returns true if one of them is not in doubt.
+    pub fn review(&mut self, fail_open: bool, is_probed: bool, has_certain: impl FnOnce() -> bool) -> Review {
         if !self.suspicion.may_be_at_fault() {
             return Review::default();
         }
         // No target is left for a confirmation probe.
-        let unconfirmable = !self.suspicion.is_suspect() && certain == 0;
-        if fail_open && probed > 0 && !unconfirmable {
+        let unconfirmable = !self.suspicion.is_suspect() && !has_certain();
+        if fail_open && is_probed && !unconfirmable {
             return Review::default();
         }
         Review { suspicion_ended: self.suspicion.clear(), doubts_end: !fail_open || unconfirmable }

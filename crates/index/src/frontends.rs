@@ -23,7 +23,7 @@ use super::{
     backends::Backends,
     changes::{Changes, ObjectVersion, Record},
     claims::{self, Addresses, Claimant, ClaimedEncap, Outcome},
-    members::{self, FrontendSettings, Resolution},
+    members::{self, FrontendSettings, LastResolved, Resolution},
     node_addresses::NodeAddresses,
     object::{Meta, NodeObject},
     references::References,
@@ -31,7 +31,7 @@ use super::{
 };
 use maglev_model::{
     Name,
-    config::{Frontend, Kind, Members, Standing},
+    config::{Frontend, Kind, Standing},
     problem::{Problem, Reason},
     vip::{Service, VipKey},
 };
@@ -308,7 +308,7 @@ impl Frontends {
         work: &mut Work,
     ) -> bool {
         let mut unsettled = std::mem::take(&mut self.dirty);
-        let mut last = Members::default();
+        let mut last = LastResolved::default();
         for name in &unsettled {
             self.resolve(name, backends, &mut last, work);
         }
@@ -323,23 +323,19 @@ impl Frontends {
         changed
     }
 
-    /// Resolves a Frontend. `last` are the members of the pool that was resolved last.
-    fn resolve(&mut self, name: &Name, backends: &Backends, last: &mut Members, work: &mut Work) {
+    /// Resolves a Frontend. `last` are the members of the one that was resolved last.
+    fn resolve(&mut self, name: &Name, backends: &Backends, last: &mut LastResolved, work: &mut Work) {
         work.frontends += 1;
         let Some(entry) = self.entries.get_mut(name) else { return };
         let before = entry.claimed_encap();
         entry.resolution = match (entry.read.address, entry.read.settings()) {
             (Some(address), Some(settings)) => {
-                Some(members::resolve(&entry.meta.name, address, settings, &entry.memberships, backends))
+                Some(members::resolve(&entry.meta.name, address, settings, &entry.memberships, backends, last))
             }
             _ => None,
         };
         let pools = entry.resolution.iter_mut().flat_map(|resolution| &mut resolution.pools).flatten();
-        for pool in pools {
-            if !pool.members.share_with(last) {
-                last.clone_from(&pool.members);
-            }
-        }
+        pools.for_each(|pool| last.share(&mut pool.members));
         if let Some(address) = entry.read.address
             && entry.claimed_encap() != before
         {

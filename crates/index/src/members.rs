@@ -13,7 +13,7 @@ use super::{
 };
 use maglev_model::{
     Name,
-    config::{DisruptionBudget, Member, MemberTarget, OnBackendDown, Pool, RampUp},
+    config::{DisruptionBudget, Member, MemberTarget, Members, OnBackendDown, Pool, RampUp},
     derived::DerivedName,
     path::PathProbe,
     problem::{Problem, Reason},
@@ -95,14 +95,33 @@ pub struct Resolution {
     pub problems: Vec<Problem>,
 }
 
+/// The last resolved members, for the next Frontend. The Frontends of a Service follow each other, and mostly have the same
+/// members: they share them.
+#[derive(Debug, Default)]
+pub struct LastResolved {
+    members: Members,
+    /// Derived members without a problem, and the members of the only pool of a Frontend that they were resolved to.
+    derived: Option<(Arc<[PoolMember]>, Members)>,
+}
+
+impl LastResolved {
+    /// Shares the memory of equal members.
+    pub fn share(&mut self, members: &mut Members) {
+        if !members.share_with(&self.members) {
+            self.members.clone_from(members);
+        }
+    }
+}
+
 /// Resolves the pools and the encap of the Frontend `name` with the address `vip`. `memberships` are those of the pools that
-/// follow a Service, in their order.
+/// follow a Service, in their order; `last` are the members of a Frontend that was resolved with the same `backends` before.
 pub fn resolve(
     name: &Name,
     vip: IpAddr,
     settings: &FrontendSettings,
     memberships: &[Membership],
     backends: &Backends,
+    last: &mut LastResolved,
 ) -> Resolution {
     let mut resolver = PoolResolver { name, backends, by_address: HashMap::new(), problems: Vec::new() };
     let mut memberships = memberships.iter();
@@ -110,18 +129,19 @@ pub fn resolve(
     let mut is_uncertain = false;
     let mut pools: Vec<Pool> = Vec::with_capacity(settings.pools.len());
     for (pool, read) in &settings.pools {
+        is_uncertain |= pools.last().is_some_and(|pool| pool.members.iter().any(is_placeholder));
         let mut members = match read {
-            PoolRead::Backends(entries) => resolver.pool(pool, entries),
-            PoolRead::Service(service) => {
-                let membership = memberships.next();
-                membership.map_or_else(Vec::new, |membership| resolver.service_pool(pool, service, membership))
-            }
+            PoolRead::Backends(entries) => resolver.pool(pool, entries).into(),
+            PoolRead::Service(service) => match memberships.next() {
+                None => Members::default(),
+                Some(membership) if settings.pools.len() == 1 => resolver.only_pool(pool, service, membership, last),
+                Some(membership) => resolver.service_pool(pool, service, membership).into(),
+            },
         };
         if is_uncertain {
             members.iter_mut().for_each(keep_weight);
         }
-        is_uncertain |= members.iter().any(is_placeholder);
-        pools.push(Pool { name: pool.clone(), members: members.into() });
+        pools.push(Pool { name: pool.clone(), members });
     }
     let mut problems = resolver.problems;
     problems.extend(heavy_pools(name, settings));
@@ -184,10 +204,33 @@ impl<'a> PoolResolver<'a> {
         members
     }
 
+    /// The members of the only pool of a Frontend: no server has the address of one in another pool.
+    fn only_pool(
+        &mut self,
+        pool: &Arc<str>,
+        service: &ServicePool,
+        membership: &Membership,
+        last: &mut LastResolved,
+    ) -> Members {
+        if let Some((derived, members)) = &last.derived
+            && !membership.incomplete
+            && Arc::ptr_eq(derived, &membership.members)
+        {
+            self.problems.extend(membership.problems.iter().cloned());
+            return members.clone();
+        }
+        let members = Members::from(self.service_pool(pool, service, membership));
+        // Other problems name the Frontend.
+        let has_own_problem = membership.incomplete || self.problems.len() > membership.problems.len();
+        last.derived = (!has_own_problem).then(|| (Arc::clone(&membership.members), members.clone()));
+        members
+    }
+
     /// The members of a pool that follows a Service. A server whose address is also that of another Backend is left out.
     fn service_pool(&mut self, pool: &Arc<str>, service: &ServicePool, membership: &Membership) -> Vec<Member> {
         self.problems.extend(membership.problems.iter().cloned());
-        let mut members = Vec::with_capacity(membership.members.len() + 1);
+        let mut members = Vec::with_capacity(membership.members.len() + usize::from(membership.incomplete));
+        self.by_address.reserve(membership.members.len());
         let mut refused = Vec::new();
         for PoolMember { backend, weight } in &*membership.members {
             let Some((backend, target)) = self.backends.find(backend) else { continue };

@@ -17,7 +17,7 @@ use std::{
 };
 
 pub use self::{
-    membership::{DerivedBackend, Membership, PoolMember, PoolUse, PortSelector, ServicePool, Targets},
+    membership::{DerivedBackend, LastDerived, Membership, PoolMember, PoolUse, PortSelector, ServicePool, Targets},
     nodes::{NodeServers, ServiceSettings},
 };
 use super::object::EndpointSliceObject;

@@ -172,10 +172,11 @@ impl Actual {
         self.weights(*vip)(address)
     }
 
-    /// [`Self::weight`] as a function of the address, for many application servers of one VIP.
+    /// [`Self::weight`] as a function of the address, for many application servers of one VIP. Fastest in the order of their
+    /// addresses.
     pub fn weights(&self, vip: VppVip) -> impl Fn(IpAddr) -> Option<u8> {
-        let vip = self.vips.get(&vip);
-        move |address| vip?.ases.get(&address).map(|server| server.weight).or(self.weightless.then_some(0))
+        let server = self.vips.get(&vip).map(|vip| vip.ases.get_in_order());
+        move |address| server.as_ref()?(&address).map(|server| server.weight).or(self.weightless.then_some(0))
     }
 
     /// True if both states are equal except for bucket counts and pool indexes, which VPP changes by itself.

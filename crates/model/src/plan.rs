@@ -366,6 +366,9 @@ fn set_presence(
 
 fn set_weight(vip: VipKey, address: IpAddr, desired: &DesiredAs, actual: ActualAs, flush: bool) -> Option<Step> {
     let DesiredWeight::Set(to) = desired.weight else { return None };
-    let (backend, from) = (desired.backend.clone(), actual.weight);
-    (from != to.get() || flush).then_some(Step::SetWeight { vip, address, backend, from, to, flush })
+    let from = actual.weight;
+    if from == to.get() && !flush {
+        return None;
+    }
+    Some(Step::SetWeight { vip, address, backend: desired.backend.clone(), from, to, flush })
 }

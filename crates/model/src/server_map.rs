@@ -1,6 +1,6 @@
 //! A map from the addresses of application servers.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, ops::Index, slice, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, fmt, net::IpAddr, ops::Index, slice, sync::Arc};
 
 /// A map by the address of an application server, in the order of the addresses.
 ///
@@ -14,6 +14,20 @@ impl<V> ServerMap<V> {
     pub fn get(&self, address: &IpAddr) -> Option<&V> {
         let index = self.find(address).ok()?;
         self.0.get(index).map(|(_, value)| value)
+    }
+
+    /// [`Self::get`] as a function, for many addresses that are mostly in order: it looks at the entry after the last one
+    /// before it searches.
+    pub fn get_in_order<'m>(&'m self) -> impl Fn(&IpAddr) -> Option<&'m V> {
+        let next = Cell::new(0);
+        move |address| {
+            let index = match self.0.get(next.get()) {
+                Some((other, _)) if other == address => Ok(next.get()),
+                _ => self.find(address),
+            };
+            next.set(index.map_or_else(|absent| absent, |index| index + 1));
+            self.0.get(index.ok()?).map(|(_, value)| value)
+        }
     }
 
     /// True if the map has `address`.
@@ -166,6 +180,22 @@ mod tests {
                 prop_assert_eq!((map.get(&at), map.len()), (model.get(&at), model.len()));
                 prop_assert_eq!(map.get_mut(&at), model.get_mut(&at));
                 prop_assert!(before.iter().eq(&unchanged), "a clone changes with the map");
+            }
+        }
+
+        #[test]
+        fn look_up_in_order_finds_what_get_finds(
+            entries in prop::collection::btree_map(0..12_u8, 0..4_u8, 0..12),
+            mut wanted in prop::collection::vec(0..12_u8, 0..30),
+            is_sorted in any::<bool>(),
+        ) {
+            let map: ServerMap<u8> = entries.into_iter().map(|(last, value)| (address(last), value)).collect();
+            if is_sorted {
+                wanted.sort_unstable();
+            }
+            let get = map.get_in_order();
+            for last in wanted {
+                prop_assert_eq!(get(&address(last)), map.get(&address(last)));
             }
         }
     }

@@ -30,9 +30,9 @@ struct Permutation {
 }
 
 impl Permutation {
-    fn new(server: u32, words: [u64; 2], replica: u8, mask: u32) -> Self {
-        let word = words[0] ^ words[1] ^ u64::from(replica);
-        let hash = xxh64(&word.to_le_bytes(), HASH_SEED);
+    fn new(server: &Server, replica: u8, mask: u32) -> Self {
+        let Server { index: server, folded, .. } = *server;
+        let hash = xxh64(&(folded ^ u64::from(replica)).to_le_bytes(), HASH_SEED);
         let low = hash as u32;
         let high = (hash >> 32) as u32;
         // An odd step reaches every bucket, because their number is a power of two.
@@ -52,7 +52,7 @@ pub fn fill(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
         return Vec::new();
     }
     let mut table = vec![NO_SERVER; length as usize];
-    let mut permutations = permutations(length - 1, servers);
+    let mut permutations = permutations(length, servers);
     let mut free = table.len();
     if permutations.is_empty() {
         return table;
@@ -82,31 +82,51 @@ pub fn shares(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
     counts
 }
 
-/// The permutations of all entries in VPP's order: by replica, then by the bytes of the address.
-fn permutations(mask: u32, servers: &[(IpAddr, u8)]) -> Vec<Permutation> {
+/// An application server as the algorithm takes it.
+struct Server {
+    /// Its index.
+    index: u32,
+    weight: u8,
+    /// Both 64-bit words of the address in one: VPP hashes nothing else of it.
+    folded: u64,
+}
+
+/// The permutations of the entries in VPP's order: by replica, then by the bytes of the address. Each entry claims a bucket per
+/// turn, so those after the first `length` ones get none and are left out.
+fn permutations(length: u32, servers: &[(IpAddr, u8)]) -> Vec<Permutation> {
+    let servers = sorted(servers);
+    let entries: usize = servers.iter().map(|server| usize::from(server.weight)).sum();
+    let count = entries.min(length as usize);
+    let heaviest = servers.iter().map(|server| server.weight).max().unwrap_or(0);
+    let mut permutations = Vec::with_capacity(count);
+    for replica in 0..heaviest {
+        let free = count - permutations.len();
+        let entries = servers.iter().filter(|server| replica < server.weight).take(free);
+        permutations.extend(entries.map(|server| Permutation::new(server, replica, length - 1)));
+    }
+    permutations
+}
+
+/// The application servers in the order of the bytes of their addresses.
+fn sorted(servers: &[(IpAddr, u8)]) -> Vec<Server> {
     let mut sorted: Vec<_> =
-        servers.iter().zip(0u32..).map(|(&(address, weight), server)| (octets(address), weight, server)).collect();
+        servers.iter().zip(0u32..).map(|(&(address, weight), index)| (bits(address), weight, index)).collect();
     sorted.sort_unstable();
-    let heaviest = sorted.iter().map(|&(_, weight, _)| weight).max().unwrap_or(0);
-    let replicas = (0..heaviest).flat_map(|replica| sorted.iter().map(move |server| (replica, server)));
-    replicas
-        .filter(|(replica, (_, weight, _))| replica < weight)
-        .map(|(replica, &(octets, _, server))| Permutation::new(server, words(octets), replica, mask))
-        .collect()
+    sorted.into_iter().map(|(bits, weight, index)| Server { index, weight, folded: folded(bits) }).collect()
 }
 
 /// The address as VPP's `ip46_address_t`: an IPv4 address is in the last four of 16 bytes, the others are 0.
-fn octets(address: IpAddr) -> [u8; 16] {
+fn bits(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V6(address) => address.octets(),
-        IpAddr::V4(address) => u128::from(address.to_bits()).to_be_bytes(),
+        IpAddr::V6(address) => address.to_bits(),
+        IpAddr::V4(address) => address.to_bits().into(),
     }
 }
 
-/// The address as two 64-bit words in the byte order of the machine, as VPP reads it.
-fn words(octets: [u8; 16]) -> [u64; 2] {
-    let (high, low) = octets.split_at(8);
-    [high, low].map(|half| u64::from_ne_bytes(half.try_into().expect("half of 16 bytes is 8 bytes")))
+/// Both halves of the address as words in the byte order of the machine, as VPP reads them, in one by exclusive or.
+fn folded(bits: u128) -> u64 {
+    let word = bits.to_be();
+    (word >> 64) as u64 ^ word as u64
 }
 
 #[cfg(test)]
@@ -147,7 +167,47 @@ mod tests {
         assert_eq!(fill(1, &[server("192.0.2.1", 1)]), [0]);
     }
 
+    /// The algorithm as VPP has it: all entries of all servers, by the bytes of the addresses.
+    fn fill_with_all_entries(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
+        let bytes = |address| match address {
+            IpAddr::V6(address) => std::net::Ipv6Addr::octets(&address),
+            IpAddr::V4(address) => [[0; 12].as_slice(), &address.octets()].concat().try_into().unwrap(),
+        };
+        let mut entries = Vec::new();
+        for (&(address, weight), server) in servers.iter().zip(0..) {
+            entries.extend((0..weight).map(|replica| (replica, bytes(address), weight, server)));
+        }
+        entries.sort_unstable();
+        let permutation = |(replica, bytes, _, server): (u8, [u8; 16], u8, u32)| {
+            let [high, low] = [&bytes[..8], &bytes[8..]].map(|half| u64::from_ne_bytes(half.try_into().unwrap()));
+            let hash = xxh64(&(high ^ low ^ u64::from(replica)).to_le_bytes(), HASH_SEED);
+            (server, (hash >> 32) as u32, hash as u32 | 1)
+        };
+        let mut permutations: Vec<_> = entries.into_iter().map(permutation).collect();
+        let mut table = vec![NO_SERVER; length as usize];
+        let mut free = table.len();
+        while free > 0 && !permutations.is_empty() {
+            for (server, last, skip) in permutations.iter_mut().take(free) {
+                while table[(*last & (length - 1)) as usize] != NO_SERVER {
+                    *last = last.wrapping_add(*skip);
+                }
+                table[(*last & (length - 1)) as usize] = *server;
+                free -= 1;
+            }
+        }
+        table
+    }
+
     proptest! {
+        #[test]
+        fn table_is_that_of_all_entries(
+            servers in prop::collection::btree_map(any::<IpAddr>(), 0u8..=100, 0..12),
+            exponent in 0u32..=11,
+        ) {
+            let servers: Vec<_> = servers.into_iter().collect();
+            prop_assert_eq!(fill(1 << exponent, &servers), fill_with_all_entries(1 << exponent, &servers));
+        }
+
         #[test]
         fn table_is_full_and_independent_of_server_order(
             weights in prop::collection::btree_map(any::<u32>(), 0u8..=100, 1..12),

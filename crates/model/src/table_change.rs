@@ -146,7 +146,7 @@ fn servers(table: Option<&TableSpec>) -> &[(IpAddr, u8)] {
     table.map_or(&[], |table| &table.servers)
 }
 
-/// The application servers of two tables, matched by address.
+/// The application servers of two tables, both ordered by address, matched by address.
 struct Matching {
     /// For each one of the first table, its index in the second.
     in_new: Vec<Option<usize>>,
@@ -158,8 +158,12 @@ struct Matching {
 
 impl Matching {
     fn new(old: &[(IpAddr, u8)], new: &[(IpAddr, u8)]) -> Self {
-        let index: BTreeMap<IpAddr, usize> = new.iter().enumerate().map(|(at, (address, _))| (*address, at)).collect();
-        let in_new: Vec<Option<usize>> = old.iter().map(|(address, _)| index.get(address).copied()).collect();
+        let mut others = new.iter().enumerate().peekable();
+        let index = |(address, _): &(IpAddr, u8)| {
+            while others.next_if(|(_, (other, _))| other < address).is_some() {}
+            others.next_if(|(_, (other, _))| other == address).map(|(at, _)| at)
+        };
+        let in_new: Vec<Option<usize>> = old.iter().map(index).collect();
         let mut kept_after = vec![false; new.len()];
         let mut kept_before = Vec::with_capacity(old.len());
         for ((_, weight), at) in old.iter().zip(&in_new) {

@@ -269,15 +269,21 @@ pub fn effective_weights_by(
     let members = members.enumerate().map(|(index, (pool, member))| (pool, member, condition(index, member)));
     let active_pool = members.clone().find(|(_, member, condition)| serves(member, *condition)).map(|(pool, ..)| pool);
     let mut result = EffectiveWeights { active_pool, ..EffectiveWeights::default() };
+    let active_members = active_pool.and_then(|index| pools.get(index)).map_or(0, |pool| pool.members.len());
+    let (mut active, mut others) = (Vec::with_capacity(active_members), Vec::new());
     for (pool, member, condition) in members {
         let Some(address) = member.target.address() else {
             result.keep_unclaimed = true;
             continue;
         };
-        let active = active_pool == Some(pool);
-        if active || !result.ases.contains_key(&address) {
-            result.ases.insert(address, desired_as(member, active, condition));
-        }
+        let is_active = active_pool == Some(pool);
+        let servers = if is_active { &mut active } else { &mut others };
+        servers.push((address, desired_as(member, is_active, condition)));
+    }
+    // A map that is built from all its entries at once is smaller and takes less time.
+    result.ases = active.into_iter().collect();
+    for (address, server) in others {
+        result.ases.entry(address).or_insert(server);
     }
     result
 }

@@ -16,14 +16,14 @@
 //! function here returns an error, or keeps more of the text in memory than its results.
 
 mod sticky_tables;
+pub mod vip_reader;
 
 use std::{
-    iter,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::{FromStr, Lines},
 };
 
-pub use self::sticky_tables::parse_sticky_tables;
+pub use self::{sticky_tables::parse_sticky_tables, vip_reader::VipReader};
 
 use maglev_model::actual::{ActualEncap, VppVip};
 
@@ -65,25 +65,6 @@ pub struct CliAs {
     pub dpo: Option<u32>,
     /// The server was removed and waits for garbage collection.
     pub removed: bool,
-}
-
-/// Parses the output of [`SHOW_VIPS`]. The VIPs are in VPP's order; unparsable VIPs are left out.
-pub fn parse_vips(text: &str) -> Vec<CliVip> {
-    vip_texts(text).filter_map(parse_vip).collect()
-}
-
-/// The parts of the text that each describe one VIP.
-fn vip_texts(text: &str) -> impl Iterator<Item = &str> {
-    let offsets = text.split_inclusive('\n').scan(0, |end, line| {
-        let start = *end;
-        *end += line.len();
-        Some((start, line))
-    });
-    let mut starts = offsets.filter(|(_, line)| is_header(line)).map(|(start, _)| start).peekable();
-    iter::from_fn(move || {
-        let start = starts.next()?;
-        Some(&text[start..starts.peek().copied().unwrap_or(text.len())])
-    })
 }
 
 /// The source addresses in the output of [`SHOW_LB`]; `None` if absent.
@@ -217,12 +198,12 @@ fn parsed<T: FromStr>(line: &str, find: impl Fn(&str) -> Option<&str>) -> Option
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{vip_reader::parse_vips, *};
 
-    const WEIGHTED_TEXT: &str = " ip4-gre4 [1] 198.51.100.1/32
+    pub const WEIGHTED_TEXT: &str = " ip4-gre4 [1] 198.51.100.1/32
   new_size:1024
   protocol:6 port:80
   counters:

@@ -46,6 +46,13 @@ pub enum FrameError {
 /// # Errors
 /// The length in the header is invalid.
 pub fn check(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
+    let Some(body) = body_length(buffer)? else { return Ok(None) };
+    let whole = HEADER + body;
+    Ok((buffer.len() >= whole).then_some(whole))
+}
+
+/// The length of the body in the header at the start of `buffer`; `None` while more bytes are needed.
+fn body_length(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     let Some(mut field) = buffer.get(8..12) else { return Ok(None) };
     let length = field.get_u32();
     let Some(body) = usize::try_from(length).ok().filter(|body| *body <= MAX_BODY) else {
@@ -54,8 +61,14 @@ pub fn check(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     if body < 2 {
         return Err(FrameError::TooShort { length });
     }
-    let whole = HEADER + body;
-    Ok((buffer.len() >= whole).then_some(whole))
+    Ok(Some(body))
+}
+
+/// The first `count` bytes of the body of a large frame that is not complete, and the length of the body; `None` if `buffer`
+/// does not begin with such a frame, or has fewer bytes of it.
+pub fn begin_of_large(buffer: &[u8], count: usize) -> Option<(&[u8], usize)> {
+    let body = body_length(buffer).ok()?.filter(|body| *body > LARGE)?;
+    Some((buffer.get(HEADER..HEADER + count)?, body))
 }
 
 /// Removes the first frame from `buffer` and returns its body; `None` while the frame is incomplete.

@@ -11,17 +11,19 @@ mod plugin;
 mod read;
 mod route;
 
-use std::{net::IpAddr, path::Path};
+use std::{net::IpAddr, path::Path, sync::Arc};
 
 use futures::{TryFutureExt as _, future::Either};
+use parking_lot::Mutex;
 
+use self::read::PartialReading;
 pub use self::{
     legacy::ConfCache,
     plugin::{Capabilities, Plugin},
-    read::{LbReading, ServerText, ServerTexts, merge},
+    read::LbReading,
 };
 use super::{
-    cli::{self, Garbage},
+    cli::{self, Garbage, VipReader},
     errno,
     error::{CloseReason, Error},
     messages::{
@@ -181,17 +183,17 @@ impl Lb {
 
     /// Reads all VIPs and application servers; see [`Self::read_all`].
     pub fn read(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
-        self.read_all().map_ok(|reading| reading.actual)
+        self.read_all(LbReading::default()).map_ok(|reading| reading.actual)
     }
 
-    /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity, pool index, and the
-    /// values in [`LbReading::servers`] are `None` or absent if the CLI's text lacks them. From a legacy plugin, only the
-    /// text is read.
+    /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity and pool index are `None`,
+    /// flows and routes absent, if the CLI's text lacks them. From a legacy plugin, only the text is read. The reading shares the
+    /// memory of what has not changed since the reading `before`.
     ///
     /// The future fails with [`Error::Incomplete`] if a dump lacks an object that the text shows.
-    pub fn read_all(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
+    pub fn read_all(&self, before: LbReading) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
         match self.plugin {
-            Plugin::Weighted => Either::Left(self.read_dumps()),
+            Plugin::Weighted => Either::Left(self.read_dumps(before)),
             Plugin::Legacy => Either::Right(self.read_text()),
         }
     }
@@ -205,9 +207,9 @@ impl Lb {
         (self.plugin == Plugin::Weighted).then(|| {
             let dump = self.session.dump(&LbAsV2Dump { vip: WireVip::selecting(vip) });
             async move {
-                let mut ases = dump.await?;
-                ases.retain(|server| VppVip::from(server.vip) == vip);
-                Ok(read::servers(&ases).collect())
+                let ases = dump.await?;
+                let of_vip = ases.iter().filter(|server| VppVip::from(server.vip) == vip);
+                Ok(of_vip.filter_map(read::server).collect())
             }
         })
     }
@@ -230,31 +232,37 @@ impl Lb {
 
     /// Reads the CLI's text only. An unavailable text is an error here, because it would look like a VPP without VIPs.
     fn read_text(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
-        let reply = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
+        let text = Arc::new(Mutex::new((VipReader::default(), Vec::new())));
+        let into = Arc::clone(&text);
+        let done = self.session.cli_output(cli::SHOW_VIPS, move |piece| {
+            let (reader, shown) = &mut *into.lock();
+            reader.read(piece, |vip| shown.push(vip));
+        });
         async move {
-            let shown = cli::parse_vips(&reply.await?.reply);
-            Ok(LbReading { servers: read::server_texts(&shown), actual: legacy::actual(shown) })
+            done.await?;
+            let (reader, mut shown) = std::mem::take(&mut *text.lock());
+            reader.finish(|vip| shown.push(vip));
+            Ok(legacy::reading(shown))
         }
     }
 
-    fn read_dumps(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
-        let vips = self.session.dump(&LbVipDump::ALL);
-        let ases = self.session.dump(&LbAsV2Dump { vip: WireVip::ZERO });
-        let text = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
+    fn read_dumps(&self, before: LbReading) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
+        let partial = Arc::new(Mutex::new(PartialReading::new(before)));
+        let (for_vips, for_ases, for_text) = (Arc::clone(&partial), Arc::clone(&partial), Arc::clone(&partial));
+        let vips = self.session.dump_each(&LbVipDump::ALL, move |vip| for_vips.lock().add_vip(&vip));
+        let ases = LbAsV2Dump { vip: WireVip::ZERO };
+        let ases = self.session.dump_each(&ases, move |server| for_ases.lock().add_server(&server));
+        let text = self.session.cli_output(cli::SHOW_VIPS, move |piece| for_text.lock().add_text(piece));
         async move {
-            let (vips, ases) = (vips.await?, ases.await?);
-            let shown = match text.await {
-                Ok(text) => cli::parse_vips(&text.reply),
+            vips.await?;
+            ases.await?;
+            match text.await {
                 // Without CLI commands. A lost text is an error: it alone shows that a dump is incomplete.
-                Err(Error::Refused { .. } | Error::Missing { .. }) => Vec::new(),
+                Ok(()) | Err(Error::Refused { .. } | Error::Missing { .. }) => {}
                 Err(error) => return Err(error),
-            };
-            let actual = merge(&vips, &ases, &shown);
-            drop(ases);
-            if let Some((message, object)) = read::missing_in_dumps(&actual, &shown) {
-                return Err(Error::Incomplete { message, object });
             }
-            Ok(LbReading { servers: read::server_texts(&shown), actual })
+            let partial = std::mem::take(&mut *partial.lock());
+            partial.finish()
         }
     }
 

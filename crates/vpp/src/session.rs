@@ -25,7 +25,8 @@ mod task;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::{
     io::AsyncWriteExt,
     sync::{oneshot, watch},
@@ -39,7 +40,7 @@ pub use self::{
 use self::{
     id_table::IdTable,
     message_observer::MessageObserver,
-    request_queue::{ExpectedMessage, ExpectedReply, RawReply, RequestQueue},
+    request_queue::{ExpectedMessage, ExpectedReply, RequestQueue, Sink},
     task::Task,
 };
 use super::{
@@ -52,6 +53,7 @@ use super::{
             ControlPing, ControlPingReply, SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY, SockclntCreate, SockclntCreateReply,
             SockclntDelete,
         },
+        vlib::CliInband,
     },
     metrics::Metrics,
 };
@@ -160,11 +162,10 @@ impl Session {
     /// if VPP replies to a later request first, with [`Error::Missing`] if this VPP lacks the message, and with
     /// [`Error::Closed`] if the session ends.
     pub fn call<R: Request>(&self, request: &R) -> impl Future<Output = Result<R::Reply, Error>> + Send + use<R> {
-        let reply_rx = self.enqueue_call(request);
+        let reply_rx = self.enqueue(request, Sink::None);
         let queue = Arc::clone(&self.0.queue);
         async move {
-            let raw = receive(R::NAME, reply_rx).await?;
-            let reply: R::Reply = decode(&queue, &raw.reply)?;
+            let reply: R::Reply = decode(&queue, &receive(R::NAME, reply_rx).await?)?;
             match reply.retval() {
                 0 => Ok(reply),
                 retval => Err(Error::refused(R::NAME, retval)),
@@ -174,37 +175,75 @@ impl Session {
 
     /// Queues a dump immediately, and a ping whose reply marks its end; the future resolves to all details, in VPP's
     /// order. Fails as [`Session::call`] does.
-    pub fn dump<D: Dump>(&self, request: &D) -> impl Future<Output = Result<Vec<D::Details>, Error>> + Send + use<D> {
-        let reply_rx = self.enqueue_dump(request);
-        let queue = Arc::clone(&self.0.queue);
+    pub fn dump<D: Dump>(&self, request: &D) -> impl Future<Output = Result<Vec<D::Details>, Error>> + Send + use<D>
+    where
+        D::Details: Send + 'static,
+    {
+        let details = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&details);
+        let done = self.dump_each(request, move |message| into.lock().push(message));
         async move {
-            let raw = receive(D::NAME, reply_rx).await?;
-            let _: ControlPingReply = decode(&queue, &raw.reply)?;
-            // A dump may have hundreds of thousands of details: no room is left over, and each body is dropped with its chunk.
-            let mut details = Vec::with_capacity(raw.details.len());
-            for body in raw.details {
-                details.push(decode(&queue, &body)?);
-            }
-            Ok(details)
+            done.await?;
+            Ok(std::mem::take(&mut *details.lock()))
         }
     }
 
-    fn enqueue_call<R: Request>(&self, request: &R) -> Result<oneshot::Receiver<Result<RawReply, Error>>, Error> {
-        let id = self.0.table.id::<R>()?;
-        let reply = self.expected_message::<R::Reply>()?;
-        self.0.queue.enqueue(
-            ExpectedReply { request: KnownMessage::new::<R>(), reply, details: None },
-            |context, out| {
-                messages::encode(self.envelope(id, context), request, out);
-            },
-        )
+    /// The same, but each details message is passed to `each` when it arrives. `each` runs in the session's task, before
+    /// anything of a later request.
+    pub fn dump_each<D, E>(
+        &self,
+        request: &D,
+        mut each: E,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<D, E>
+    where
+        D: Dump,
+        E: FnMut(D::Details) + Send + 'static,
+    {
+        let sink = Sink::Details(Box::new(move |body| {
+            let (_, details) = messages::decode(body)?;
+            each(details);
+            Ok(())
+        }));
+        let reply_rx = self.enqueue_dump(request, sink);
+        let queue = Arc::clone(&self.0.queue);
+        async move {
+            let reply = receive(D::NAME, reply_rx).await?;
+            let _: ControlPingReply = decode(&queue, &reply)?;
+            Ok(())
+        }
     }
 
-    fn enqueue_dump<D: Dump>(&self, request: &D) -> Result<oneshot::Receiver<Result<RawReply, Error>>, Error> {
+    /// Queues a CLI command immediately; its output is passed to `each` as it arrives, cut anywhere. `each` runs in the
+    /// session's task, before anything of a later request. Fails as [`Session::call`] does.
+    pub fn cli_output<E: FnMut(&[u8]) + Send + 'static>(
+        &self,
+        command: &str,
+        each: E,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<E> {
+        let reply_rx = self.enqueue(&CliInband { cmd: command.to_owned() }, Sink::Text(Box::new(each)));
+        async move {
+            match messages::retval(&receive(CliInband::NAME, reply_rx).await?) {
+                Some(0) | None => Ok(()),
+                Some(retval) => Err(Error::refused(CliInband::NAME, retval)),
+            }
+        }
+    }
+
+    fn enqueue<R: Request>(&self, request: &R, sink: Sink) -> Result<ReplyReceiver, Error> {
+        let id = self.0.table.id::<R>()?;
+        let reply = self.expected_message::<R::Reply>()?;
+        let expected = ExpectedReply { request: KnownMessage::new::<R>(), reply, details: None };
+        self.0.queue.enqueue(expected, sink, |context, out| {
+            messages::encode(self.envelope(id, context), request, out);
+        })
+    }
+
+    fn enqueue_dump<D: Dump>(&self, request: &D, sink: Sink) -> Result<ReplyReceiver, Error> {
         let (id, ping) = (self.0.table.id::<D>()?, self.0.table.id::<ControlPing>()?);
         let details = Some(self.expected_message::<D::Details>()?);
         let reply = self.expected_message::<ControlPingReply>()?;
-        self.0.queue.enqueue(ExpectedReply { request: KnownMessage::new::<D>(), reply, details }, |context, out| {
+        let expected = ExpectedReply { request: KnownMessage::new::<D>(), reply, details };
+        self.0.queue.enqueue(expected, sink, |context, out| {
             messages::encode(self.envelope(id, context), request, out);
             messages::encode(self.envelope(ping, context), &ControlPing {}, out);
         })
@@ -249,10 +288,10 @@ async fn wait_closed(closed_rx: &mut watch::Receiver<Option<CloseReason>>) -> Cl
     }
 }
 
-async fn receive(
-    message: &'static str,
-    reply_rx: Result<oneshot::Receiver<Result<RawReply, Error>>, Error>,
-) -> Result<RawReply, Error> {
+/// Receives the body of the last message of a reply.
+type ReplyReceiver = oneshot::Receiver<Result<Bytes, Error>>;
+
+async fn receive(message: &'static str, reply_rx: Result<ReplyReceiver, Error>) -> Result<Bytes, Error> {
     // The task fails each request before it drops the sender.
     reply_rx?.await.unwrap_or(Err(Error::Closed { message, reason: CloseReason::Local }))
 }

@@ -20,7 +20,7 @@ impl BackendNames {
 
     /// Adds the names of `servers` to those of `vip`.
     pub fn extend<'n>(&mut self, vip: VipKey, servers: impl Iterator<Item = (IpAddr, &'n Name)> + Clone) {
-        if servers.clone().all(|(address, name)| self.get(vip, address) == Some(name)) {
+        if self.has_all(vip, servers.clone()) {
             return;
         }
         let before = self.vips.get(&vip).into_iter().flatten().map(|(address, name)| (*address, name.clone()));
@@ -29,6 +29,11 @@ impl BackendNames {
             self.last = names;
         }
         self.vips.insert(vip, self.last.clone());
+    }
+
+    fn has_all<'n>(&self, vip: VipKey, mut servers: impl Iterator<Item = (IpAddr, &'n Name)>) -> bool {
+        let stored = self.vips.get(&vip).map(ServerMap::get_in_order);
+        servers.all(|(address, name)| stored.as_ref().and_then(|stored| stored(&address)) == Some(name))
     }
 
     /// Forgets one name.

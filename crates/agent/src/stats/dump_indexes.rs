@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::dataplane::ServerFlows;
 use maglev_model::{
     ServerMap,
     actual::{ActualVip, VppVip},
@@ -41,17 +40,16 @@ impl From<&LbReading> for DumpIndexes {
     fn from(reading: &LbReading) -> Self {
         let mut backends: BTreeMap<IpAddr, BackendIndex> = BTreeMap::new();
         let vip_indexes = |(vip, state): (&VppVip, &ActualVip)| {
-            let texts = reading.servers.get(vip);
-            let flows = state.ases.keys().filter_map(|address| {
-                let text = texts.and_then(|texts| texts.get(address)).copied().unwrap_or_default();
-                let backend = backends.entry(*address).or_default();
-                backend.vips += 1;
-                backend.route = backend.route.or(text.dpo);
-                Some((*address, text.flows?))
-            });
-            (*vip, VipIndexes { pool_index: state.pool_index, flows: flows.collect() })
+            for address in state.ases.keys() {
+                backends.entry(*address).or_default().vips += 1;
+            }
+            let flows = reading.flows.get(vip).cloned().unwrap_or_default();
+            (*vip, VipIndexes { pool_index: state.pool_index, flows })
         };
         let vips = reading.actual.vips.iter().map(vip_indexes).collect();
+        for (address, backend) in &mut backends {
+            backend.route = reading.routes.get(address).copied();
+        }
         Self { vips: Arc::new(vips), backends: Arc::new(backends) }
     }
 }
@@ -61,12 +59,10 @@ impl From<&LbReading> for DumpIndexes {
 pub struct DumpIndexesSender(Arc<watch::Sender<DumpIndexes>>);
 
 impl DumpIndexesSender {
-    /// Takes the indexes from a dump. Returns the flows, which share their memory with the indexes.
-    pub fn update(&self, reading: &LbReading) -> ServerFlows {
+    /// Takes the indexes from a dump.
+    pub fn update(&self, reading: &LbReading) {
         let now = DumpIndexes::from(reading);
-        let flows = now.vips.iter().map(|(vip, indexes)| (*vip, indexes.flows.clone())).collect();
         self.0.send_if_modified(|indexes| std::mem::replace(indexes, now) != *indexes);
-        flows
     }
 
     pub fn subscribe(&self) -> watch::Receiver<DumpIndexes> {
@@ -77,7 +73,6 @@ impl DumpIndexesSender {
 #[cfg(test)]
 mod tests {
     use maglev_model::actual::{Actual, ActualAs};
-    use maglev_vpp::lb::ServerText;
 
     use super::*;
 
@@ -92,12 +87,11 @@ mod tests {
             pool_index: Some(index),
             ases: [(shared, ActualAs { weight: 1, buckets: 1024 })].into(),
         };
-        let text = |flows, dpo| (shared, ServerText { flows, dpo });
         let reading = LbReading {
             actual: Actual { vips: [(vip(80), state(1)), (vip(443), state(2))].into(), weightless: false },
             // The servers of the other VIP could not be parsed, and another address is not in the dump.
-            servers: [(vip(443), [text(Some(7), Some(18)), ([192, 0, 2, 99].into(), ServerText::default())].into())]
-                .into(),
+            flows: [(vip(443), [(shared, 7)].into())].into(),
+            routes: [(shared, 18), ([192, 0, 2, 99].into(), 19)].into(),
         };
         let indexes = DumpIndexes::from(&reading);
         assert_eq!(*indexes.backends, [(shared, BackendIndex { route: Some(18), vips: 2 })].into());

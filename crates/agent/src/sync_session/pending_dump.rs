@@ -1,13 +1,14 @@
 //! A requested dump.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
+use jiff::Timestamp;
 use tokio::{task::JoinError, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::dataplane::{DataplaneError, VppReading};
-use maglev_model::{actual::LbDump, plan::Step};
+use maglev_model::{actual::ActualConf, plan::Step};
 
 /// The rest after a dump before one that only verifies, as a multiple of the time that the dump took.
 const REST: u32 = 20;
@@ -18,12 +19,21 @@ const LONGEST_REST: Duration = Duration::from_secs(15);
 
 /// A dump whose reply has not been processed.
 pub struct PendingDump {
-    pub reply: BoxFuture<'static, Result<(Arc<LbDump>, VppReading), DataplaneError>>,
+    pub reply: BoxFuture<'static, Result<(ActualConf, VppReading), DataplaneError>>,
     pub number: u64,
     pub reason: DumpReason,
     pub started: Instant,
+    /// The same time, for readers of the dump.
+    pub requested_at: Timestamp,
     /// Steps sent after the dump request and acknowledged before its reply.
     pub since: Vec<Step>,
+}
+
+impl PendingDump {
+    /// The time of the dump for its readers, who wait for one that is newer than the last change: `now` if it has all changes.
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        if self.since.is_empty() { now } else { self.requested_at }
+    }
 }
 
 /// Reads in a task of its own: parsing thousands of servers must not delay a health transition.
@@ -59,5 +69,28 @@ impl FinishedDump {
         let is_large_change = is_large_change || self.verifies_large_change;
         let took = self.finished.duration_since(self.started);
         (took * if is_large_change { REST_IN_LARGE_CHANGE } else { REST }).min(LONGEST_REST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maglev_model::vip::{Service, VipKey};
+
+    #[tokio::test]
+    async fn dump_is_not_newer_than_a_change_that_it_lacks() {
+        let now = Timestamp::from_second(20).unwrap();
+        let mut dump = PendingDump {
+            reply: std::future::pending().boxed(),
+            number: 1,
+            reason: DumpReason::Verify,
+            started: Instant::now(),
+            requested_at: Timestamp::from_second(10).unwrap(),
+            since: Vec::new(),
+        };
+        assert_eq!(dump.time(now), now);
+        let vip = VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::AllPorts };
+        dump.since.push(Step::RemoveVip { vip: vip.into(), encap: None });
+        assert_eq!(dump.time(now), dump.requested_at);
     }
 }

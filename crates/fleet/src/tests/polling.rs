@@ -92,6 +92,25 @@ async fn dump_older_than_the_change_is_read_again() {
 }
 
 #[tokio::test]
+async fn dump_that_follows_a_change_much_later_is_read() {
+    let node = node().await;
+    let mut fleet = TestFleet::<View>::start(&[node.address], fast_timings());
+    node.events.emit_change(Change::VppConnected(Arc::default()));
+    // Each of them takes a reading, and none is newer than the change.
+    for second in 1..=14 {
+        node.dump.send_replace(dump(Timestamp::from_second(second).unwrap()));
+        let was_read = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at.as_second() == second);
+        fleet.until("node-a", "an older dump was read", was_read).await;
+    }
+    let later = Timestamp::now();
+    node.dump.send_replace(dump(later));
+    let newer = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == later);
+    fleet.until("node-a", "the dump was read again", newer).await;
+    fleet.stop().await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn dump_that_follows_a_change_before_the_session_is_read() {
     let node = node().await;
     node.events.emit_change(Change::VppConnected(Arc::default()));

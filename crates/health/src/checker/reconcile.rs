@@ -23,13 +23,16 @@ impl<P: Prober> Checker<P> {
     pub fn reconcile(&mut self, config: Config) {
         let old = self.config.take();
         self.publisher.limit_history(config.node.probe.transition_history);
-        if let Some(shortest) = config.health_checks.values().map(|check| check.timeout).min() {
+        if old.as_ref().is_none_or(|old| !old.health_checks.ptr_eq(&config.health_checks))
+            && let Some(shortest) = config.health_checks.values().map(|check| check.timeout).min()
+        {
             self.starvation.set_shortest_timeout(shortest);
         }
         let none = OrdMap::new();
         let before = old.as_ref().map_or(&none, |old| &old.backends);
-        let mut starting = Vec::new();
+        let (mut starting, mut is_changed) = (Vec::new(), false);
         for change in before.diff(&config.backends) {
+            is_changed = true;
             match change {
                 DiffItem::Add(name, backend) => self.add(name, backend, &mut starting),
                 DiffItem::Update { new: (name, backend), .. } => self.update(name, backend, &mut starting),
@@ -37,7 +40,9 @@ impl<P: Prober> Checker<P> {
             }
         }
         self.stagger(&starting, old.is_none(), config.node.sync.startup_min_delay);
-        self.review_suspicions(config.node.probe.fail_open);
+        if is_changed || [Family::V4, Family::V6].iter().any(|family| self.families[*family].path.may_be_at_fault()) {
+            self.review_suspicions(config.node.probe.fail_open);
+        }
         self.config = Some(config);
     }
 
@@ -120,7 +125,7 @@ impl<P: Prober> Checker<P> {
         }
     }
 
-    /// Ends suspicions that are disabled now, or that no probe is left to end.
+    /// Counts the probed targets, and ends suspicions that are disabled now, or that no probe is left to end.
     fn review_suspicions(&mut self, fail_open: bool) {
         let (mut probed, mut certain) = (PerFamily::<usize>::default(), PerFamily::<usize>::default());
         for backend_loop in self.shared.leaders().filter_map(|name| self.loops.get(name)) {
@@ -130,7 +135,7 @@ impl<P: Prober> Checker<P> {
         for family in [Family::V4, Family::V6] {
             let FamilyProbes { path, probed: count } = &mut self.families[family];
             *count = probed[family];
-            let review = path.review(fail_open, probed[family], certain[family]);
+            let review = path.review(fail_open, probed[family] > 0, || certain[family] > 0);
             if review.suspicion_ended {
                 self.publisher.set_suspect(family, false);
             }

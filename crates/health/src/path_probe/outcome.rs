@@ -11,7 +11,6 @@ use super::{
     requests::PathRequest,
 };
 use crate::{
-    per_family::PerFamily,
     probe_path::{CONFIRMATION_PROBES, CountedProbe, ProbeEffect, SUSPECT_SPREAD},
     suspicion::{FailureEffect, SuccessEffect},
 };
@@ -173,17 +172,16 @@ impl<N: PathNetwork> PathChecker<N> {
 
     /// Ends suspicions that are disabled now, or that no probe is left to end.
     pub fn review_suspicions(&mut self) {
-        if ![Family::V4, Family::V6].iter().any(|family| self.families[*family].may_be_at_fault()) {
-            return;
-        }
         let fail_open = self.config.as_ref().is_some_and(|config| config.node.probe.fail_open);
-        let (mut probed, mut certain) = (PerFamily::<usize>::default(), PerFamily::<usize>::default());
-        for path in self.paths.values() {
-            probed[path.target.family()] += 1;
-            certain[path.target.family()] += usize::from(!path.in_doubt);
-        }
         for family in [Family::V4, Family::V6] {
-            if self.families[family].review(fail_open, probed[family], certain[family]).doubts_end {
+            let path = &mut self.families[family];
+            if !path.may_be_at_fault() {
+                continue;
+            }
+            let mut targets = self.paths.values().filter(|path| path.target.family() == family);
+            let is_probed = targets.clone().next().is_some();
+            let review = path.review(fail_open, is_probed, || targets.any(|path| !path.in_doubt));
+            if review.doubts_end {
                 let in_doubt = |(key, path): (&PathKey, &mut PathLoop)| {
                     let ends = path.target.family() == family && std::mem::take(&mut path.in_doubt);
                     ends.then(|| key.clone())

@@ -24,6 +24,7 @@ impl<N: PathNetwork> PathChecker<N> {
         for change in before.diff(&new.frontends) {
             match change {
                 DiffItem::Add(_, frontend) => self.replace(None, Some(frontend), &mut starting),
+                DiffItem::Update { old: (_, old), new: (_, new) } if PathTarget::are_same(old, new) => {}
                 DiffItem::Update { old: (_, old), new: (_, new) } => self.replace(Some(old), Some(new), &mut starting),
                 DiffItem::Remove(_, frontend) => self.replace(Some(frontend), None, &mut starting),
             }

@@ -1,6 +1,6 @@
 //! Derives the Backends of pools that follow a Service, and the references between Frontends and Services.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::{Entry, FrontendRead, Frontends};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     changes::Changes,
     members::FrontendSettings,
     references::References,
-    services::{DerivedBackend, Membership, PoolMember, PoolUse, ServicePool, Services},
+    services::{DerivedBackend, LastDerived, Membership, PoolUse, ServicePool, Services},
 };
 use maglev_model::{Name, vip::Service};
 
@@ -63,8 +63,14 @@ impl FrontendRead {
 }
 
 impl Entry {
-    /// The members of the pools that follow a Service, in the order of the pools. Adds their Backends to `backends`.
-    fn derive(&self, services: &Services, backends: &mut Vec<DerivedBackend>) -> Vec<Membership> {
+    /// The members of the pools that follow a Service, in the order of the pools. Adds their Backends to `backends`, unless the
+    /// pool before had the same ones.
+    fn derive<'s>(
+        &self,
+        services: &'s Services,
+        last: &mut LastDerived<'s>,
+        backends: &mut Vec<DerivedBackend>,
+    ) -> Vec<Membership> {
         let (Some(vip), Some(settings)) = (self.read.address, self.read.settings()) else { return Vec::new() };
         let protocol = match self.read.service {
             Some(Service::Port { protocol, .. }) => Some(protocol),
@@ -73,7 +79,9 @@ impl Entry {
         let frontend = &self.meta.name;
         let followed = settings.pools.iter().filter_map(|(pool, read)| Some((pool, read.service()?)));
         followed
-            .map(|(pool, service)| services.membership(PoolUse { frontend, pool, service, vip, protocol }, backends))
+            .map(|(pool, service)| {
+                services.membership(PoolUse { frontend, pool, service, vip, protocol }, last, backends)
+            })
             .collect()
     }
 }
@@ -110,21 +118,14 @@ impl Frontends {
             let users = |service| followers.by_service.users(service);
             self.dirty.extend(followers.by_service.targets().flat_map(users).cloned());
         }
-        let mut derived = Vec::new();
-        // The Frontends of a Service follow each other, and mostly have the same members: they share the lists.
-        let mut last: Arc<[PoolMember]> = Arc::default();
+        let services: &Services = services;
+        let (mut derived, mut last) = (Vec::new(), LastDerived::default());
         for name in &self.dirty {
             let Some(entry) = self.entries.get_mut(name) else { continue };
             if entry.memberships.is_empty() && entry.read.services().next().is_none() {
                 continue;
             }
-            let mut new = entry.derive(services, &mut derived);
-            for membership in &mut new {
-                if membership.members == last {
-                    membership.members = Arc::clone(&last);
-                }
-                last = Arc::clone(&membership.members);
-            }
+            let new = entry.derive(services, &mut last, &mut derived);
             derived.drain(..).for_each(|backend| backends.apply_derived(&backend, checks));
             // Mostly only weights change.
             if !names(&entry.memberships).eq(names(&new)) {

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use self::endpoints::{Endpoint, Endpoints};
+use self::endpoints::{Endpoint, Endpoints, PoolSlices};
 use super::{
     Services, SlicesOf,
     nodes::{NodeServer, Pause},
@@ -112,9 +112,47 @@ pub struct Membership {
     pub endpoints: u64,
 }
 
+/// The members of the last pool of a pass, for the next one. The Frontends of a Service follow each other, and mostly have the
+/// same members: they share the list.
+#[derive(Default)]
+pub struct LastDerived<'s> {
+    source: Option<MemberSource<'s>>,
+    members: Arc<[PoolMember]>,
+}
+
+/// All that the members of a pool, and their Backends, follow from during a pass, in which slices and Nodes stay the same.
+#[derive(PartialEq)]
+struct MemberSource<'s> {
+    service: Name,
+    targets: Targets,
+    weight: Weight,
+    /// The family of the VIP.
+    family: Family,
+    /// The slices with the port of the pool.
+    slices: Vec<&'s Name>,
+}
+
+impl<'s> MemberSource<'s> {
+    fn new(pool: PoolUse<'_>, slices: &PoolSlices<'s>) -> Self {
+        let ServicePool { service, targets, weight, port: _ } = pool.service;
+        Self {
+            service: service.clone(),
+            targets: targets.clone(),
+            weight: *weight,
+            family: Family::from_address(pool.vip),
+            slices: slices.names().collect(),
+        }
+    }
+}
+
 impl Services {
-    /// The members of a pool. Adds their Backends to `backends`.
-    pub fn membership(&self, pool: PoolUse<'_>, backends: &mut Vec<DerivedBackend>) -> Membership {
+    /// The members of a pool. Adds their Backends to `backends`, unless the pool before had the same ones.
+    pub fn membership<'s>(
+        &'s self,
+        pool: PoolUse<'_>,
+        last: &mut LastDerived<'s>,
+        backends: &mut Vec<DerivedBackend>,
+    ) -> Membership {
         let service = &pool.service.service;
         let slices = match self.slices_of(service) {
             SlicesOf::Disabled => return pool.held(Reason::ServicesDisabled, DISABLED),
@@ -122,8 +160,8 @@ impl Services {
             SlicesOf::Known(slices) => slices,
         };
         let count: usize = slices.iter().flat_map(|slice| &slice.content).map(|content| content.endpoints.len()).sum();
-        let endpoints = match Endpoints::new(&slices, pool) {
-            Ok(endpoints) => endpoints,
+        let pool_slices = match PoolSlices::new(&slices, pool) {
+            Ok(pool_slices) => pool_slices,
             Err(clause) => {
                 return Membership { endpoints: count as u64, ..pool.held(Reason::ServicePortNotFound, &clause) };
             }
@@ -132,25 +170,39 @@ impl Services {
         if slices.is_empty() {
             problems.push(pool.problem(Reason::ServiceNotFound, MISSING));
         }
-        if let Some(slice) = &endpoints.unreadable {
+        if let Some(slice) = pool_slices.unreadable {
             let clause =
                 format!("whose EndpointSlice {slice} cannot be read; until then none of its endpoints leaves VPP");
             problems.push(pool.problem(Reason::EndpointSliceUnreadable, &clause));
         }
-        let incomplete = endpoints.unreadable.is_some();
+        let incomplete = pool_slices.unreadable.is_some();
+        let source = MemberSource::new(pool, &pool_slices);
+        if last.source.as_ref() != Some(&source) {
+            let derived = self.derive(&pool_slices, pool);
+            let member = |(backend, weight): &(DerivedBackend, _)| PoolMember {
+                backend: backend.name.name().clone(),
+                weight: *weight,
+            };
+            let members: Arc<[PoolMember]> = derived.iter().map(member).collect();
+            if last.members != members {
+                last.members = members;
+            }
+            last.source = Some(source);
+            backends.extend(derived.into_iter().map(|(backend, _)| backend));
+        }
+        Membership { members: Arc::clone(&last.members), incomplete, held: None, problems, endpoints: count as u64 }
+    }
+
+    /// The derived Backends of a pool, by name.
+    fn derive(&self, slices: &PoolSlices<'_>, pool: PoolUse<'_>) -> Vec<DerivedMember> {
+        let endpoints = Endpoints::new(slices);
         let mut derived = match &pool.service.targets {
-            Targets::Endpoints { check } => self.endpoint_members(&endpoints, pool, check.as_ref()),
+            Targets::Endpoints { check } => self.endpoint_members(&endpoints, slices, pool, check.as_ref()),
             Targets::LocalNodes => self.local_nodes(&endpoints, pool),
             Targets::AllNodes => self.all_nodes(&endpoints, pool),
         };
         derived.sort_by(|(this, _), (that, _)| this.name.cmp(&that.name));
-        let member = |(backend, weight): &(DerivedBackend, _)| PoolMember {
-            backend: backend.name.name().clone(),
-            weight: *weight,
-        };
-        let members = derived.iter().map(member).collect();
-        backends.extend(derived.into_iter().map(|(backend, _)| backend));
-        Membership { members, incomplete, held: None, problems, endpoints: count as u64 }
+        derived
     }
 
     /// The Nodes with an endpoint, each with the weight of its ready endpoints.
@@ -163,8 +215,8 @@ impl Services {
             *ready += u64::from(*state == EndpointState::Ready);
         }
         let family = Family::from_address(pool.vip);
-        let servers = states.into_iter().filter_map(|(node, state)| Some((self.nodes.server(node, family)?, state)));
-        let servers: Vec<_> = servers.collect();
+        let mut servers = Vec::with_capacity(states.len());
+        servers.extend(states.into_iter().filter_map(|(node, state)| Some((self.nodes.server(node, family)?, state))));
         let any_ready = servers.iter().any(|(_, (best, _))| *best == EndpointState::Ready);
         let each = u64::from(pool.service.weight.get());
         let members = servers.into_iter().filter_map(|(server, (best, ready))| {
@@ -189,12 +241,13 @@ impl Services {
     fn endpoint_members(
         &self,
         endpoints: &Endpoints<'_>,
+        slices: &PoolSlices<'_>,
         pool: PoolUse<'_>,
         check: Option<&Name>,
     ) -> Vec<DerivedMember> {
-        let any_ready = endpoints.any_ready();
+        let (any_ready, ready_for_any_port) = (endpoints.any_ready(), slices.ready_for_any_port());
         let members = endpoints.by_address.iter().filter_map(|(address, endpoint)| {
-            let is_ready = endpoints.ready_for_any_port.contains(address) || endpoints.unreadable.is_some();
+            let is_ready = ready_for_any_port.contains(address) || endpoints.incomplete;
             let not_ready =
                 (!is_ready).then(|| Arc::new(Pause { cause: NOT_READY.into(), drain: DrainConf::default() }));
             let backend = DerivedBackend {
@@ -222,7 +275,7 @@ impl Endpoints<'_> {
     fn weight(&self, state: EndpointState, any_ready: bool, if_ready: Weight) -> Option<Option<Weight>> {
         match state {
             EndpointState::Ready => Some(Some(if_ready)),
-            _ if self.unreadable.is_some() => Some(None),
+            _ if self.incomplete => Some(None),
             EndpointState::Draining => Some(Some(Weight::ZERO)),
             EndpointState::NotReady => (!any_ready).then_some(Some(Weight::ZERO)),
         }

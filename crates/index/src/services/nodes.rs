@@ -150,7 +150,11 @@ impl NodeServers {
     /// The drain of a Node, by its annotation or its state. An annotation that cannot be read drains the Node without a
     /// deadline: its flows stay.
     pub fn pause(&self, node: &str) -> Option<Arc<Pause>> {
-        let NodeObject { name, drain, unschedulable, .. } = &self.servers.get(node)?.object;
+        self.pause_by(&self.servers.get(node)?.object)
+    }
+
+    fn pause_by(&self, object: &NodeObject) -> Option<Arc<Pause>> {
+        let NodeObject { name, drain, unschedulable, .. } = object;
         let drains_if_unschedulable = self.settings.drain_on.contains(&DrainTrigger::Unschedulable);
         let (cause, drain) = match drain.as_deref() {
             Some(value) if value != "false" => match DrainSpec::from_annotation(value) {
@@ -182,7 +186,7 @@ impl NodeServers {
         let address = object.addresses.iter().find(is_wanted).copied().unwrap_or(first);
         let is_first = Family::from_address(address) == Family::from_address(first);
         let name = if is_first { name } else { other }.clone();
-        Some(NodeServer { name, address, pause: self.pause(node) })
+        Some(NodeServer { name, address, pause: self.pause_by(object) })
     }
 
     /// The names of all Nodes that take traffic.

@@ -68,6 +68,19 @@ pub fn flow_changes<'s>(
             flushed.insert(*address);
         }
     }
+    // The VIPs of an address mostly have the same servers, which change alike.
+    let mut last: Option<(Tables, Option<TableChange>)> = None;
+    let mut table_change = |before: Option<&ActualVip>, after: Option<&ActualVip>| {
+        let tables = Tables::new(before, after);
+        if let Some((same, change)) = &last
+            && *same == tables
+        {
+            return change.clone();
+        }
+        let change = tables.change();
+        last = Some((tables, change.clone()));
+        change
+    };
     let change = |(vip, flushed): (VppVip, BTreeSet<IpAddr>)| {
         let (before, after) = (before.vips.get(&vip), after.vips.get(&vip));
         let recreated = vip.key().and_then(|key| recreates.get(&key)).copied();
@@ -82,17 +95,56 @@ pub fn flow_changes<'s>(
     flushed.into_iter().map(change).collect()
 }
 
-/// The change of the table of a VIP; `None` if the length of a table is unknown.
-fn table_change(before: Option<&ActualVip>, after: Option<&ActualVip>) -> Option<TableChange> {
-    let sticky = |vip: Option<&ActualVip>| vip.and_then(|vip| vip.sticky);
-    let rehashed = sticky(before).zip(sticky(after)).is_some_and(|(before, after)| before != after);
-    let before = before.map(TableSpec::new);
-    let after = after.map(TableSpec::new);
-    match (before, after) {
+/// The tables of a VIP before and after.
+#[derive(PartialEq, Eq)]
+struct Tables {
+    before: VipTable,
+    after: VipTable,
+    /// True if the hash of each flow changes.
+    rehashed: bool,
+}
+
+/// The table of a VIP.
+#[derive(PartialEq, Eq)]
+enum VipTable {
+    NoVip,
+    /// The length of the table is unknown.
+    Unknown,
+    Known(TableSpec),
+}
+
+impl Tables {
+    fn new(before: Option<&ActualVip>, after: Option<&ActualVip>) -> Self {
+        let sticky = |vip: Option<&ActualVip>| vip.and_then(|vip| vip.sticky);
         // Session affinity changes the hash of each flow.
-        (Some(Some(before)), Some(Some(after))) if rehashed => Some(TableChange::rehashed(&before, &after)),
-        (Some(None), _) | (_, Some(None)) => None,
-        (before, after) => Some(TableChange::between(before.flatten().as_ref(), after.flatten().as_ref())),
+        let rehashed = sticky(before).zip(sticky(after)).is_some_and(|(before, after)| before != after);
+        Self { before: before.into(), after: after.into(), rehashed }
+    }
+
+    /// The change of the table; `None` if the length of a table is unknown.
+    fn change(&self) -> Option<TableChange> {
+        match (&self.before, &self.after) {
+            (VipTable::Unknown, _) | (_, VipTable::Unknown) => None,
+            (VipTable::Known(before), VipTable::Known(after)) if self.rehashed => {
+                Some(TableChange::rehashed(before, after))
+            }
+            (before, after) => Some(TableChange::between(before.spec(), after.spec())),
+        }
+    }
+}
+
+impl VipTable {
+    fn spec(&self) -> Option<&TableSpec> {
+        match self {
+            Self::Known(table) => Some(table),
+            Self::NoVip | Self::Unknown => None,
+        }
+    }
+}
+
+impl From<Option<&ActualVip>> for VipTable {
+    fn from(vip: Option<&ActualVip>) -> Self {
+        vip.map_or(Self::NoVip, |vip| TableSpec::new(vip).map_or(Self::Unknown, Self::Known))
     }
 }
 
@@ -102,7 +154,7 @@ mod tests {
     use crate::{
         actual::{ActualAs, ActualEncap},
         name::Name,
-        vip::{Encap, Service, TableLength, Weight},
+        vip::{Encap, Protocol, Service, TableLength, Weight},
     };
 
     const VIP: VipKey =
@@ -147,6 +199,31 @@ mod tests {
         let unread = actual(None, &[(10, 100), (11, 25)]);
         assert_eq!(change(&pause, &unread).table, None, "the length of the table was not read");
         assert_eq!(AddressPlan::default().flow_changes(&before), BTreeMap::new());
+    }
+
+    #[test]
+    fn vips_of_one_address_have_their_own_changes() {
+        let port = |number: u16| VipKey {
+            service: Service::Port { protocol: Protocol::Tcp, port: number.try_into().unwrap() },
+            ..VIP
+        };
+        let tables: [&[(u8, u8)]; 4] =
+            [&[(10, 100), (11, 25)], &[(10, 100), (11, 25)], &[(10, 100), (11, 26)], &[(10, 100), (11, 25)]];
+        let mut before = Actual::default();
+        let mut plan = AddressPlan::default();
+        for (servers, number) in tables.iter().zip(1..) {
+            before.vips.extend(actual(Some(1024), servers).vips.into_values().map(|vip| (port(number).into(), vip)));
+            let (backend, from, to) = (Name::namespaced("shop", "web"), servers[1].1, Weight::ZERO);
+            let vip = port(number);
+            plan.changes.push(Step::SetWeight { vip, address: server(11), backend, from, to, flush: false });
+        }
+        let changes = plan.flow_changes(&before);
+        for (vip, change) in &changes {
+            let alone = Actual { vips: [(*vip, before.vips[vip].clone())].into(), weightless: false };
+            let steps = plan.changes.iter().filter(|step| step.vip() == *vip);
+            assert_eq!(*change, flow_changes(steps, &BTreeMap::new(), &alone)[vip]);
+        }
+        assert_eq!(changes.len(), tables.len());
     }
 
     #[test]

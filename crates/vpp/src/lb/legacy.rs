@@ -4,10 +4,12 @@
 //! on a real 26.06: an IPv4 prefix `/32` sent as it is becomes a VIP `::/32`.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
+use super::LbReading;
 use crate::{
     cli::{CliSources, CliVip},
     messages::lb::WireVip,
@@ -32,10 +34,18 @@ pub fn encap(encap: u32) -> u32 {
     encap.swap_bytes()
 }
 
+/// VPP's state, and what VPP shows beside it, from the text of `show lb vips verbose`.
+pub fn reading(shown: Vec<CliVip>) -> LbReading {
+    let mut reading = LbReading::default();
+    let before = BTreeMap::new();
+    shown.iter().filter(|vip| !vip.removed).for_each(|vip| reading.add_text(vip, &before));
+    LbReading { actual: actual(shown), ..reading }
+}
+
 /// VPP's state, from the text of `show lb vips verbose`. Deleted VIPs and removed application servers wait for garbage
 /// collection and are left out. So is a VIP with unparsable application servers: adding the VIP again is refused
 /// without harm, while a guess could remove its servers.
-pub fn actual(shown: Vec<CliVip>) -> Actual {
+fn actual(shown: Vec<CliVip>) -> Actual {
     let live = shown.into_iter().filter(|vip| !vip.removed);
     let vips = live.filter_map(|shown| {
         let live = shown.ases?.into_iter().filter(|server| !server.removed);
@@ -84,7 +94,7 @@ impl ConfCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli;
+    use crate::cli::vip_reader::parse_vips;
 
     #[test]
     fn ipv4_lengths_include_96_bits_and_encap_is_byte_swapped() {
@@ -112,7 +122,7 @@ mod tests {
   new_size:1024
   #as:0
 ";
-        let actual = actual(cli::parse_vips(text));
+        let actual = actual(parse_vips(text));
         assert!(actual.weightless);
         let ases: Vec<_> = actual.vips.iter().map(|(vip, state)| (vip.to_string(), state.ases.len())).collect();
         assert_eq!(ases, [("198.51.100.1/32 any 0".to_owned(), 1)]);

@@ -1,9 +1,13 @@
 //! VPP's state, merged from two dumps and the CLI's text, as plugins from 26.10 on report it.
+//!
+//! A node may have hundreds of thousands of application servers. So what VPP sends is merged message by message, and what has not
+//! changed since an earlier reading shares its memory.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
-    cli::{CliAs, CliVip},
+    cli::{CliAs, CliVip, VipReader},
+    error::Error,
     messages::{
         Message as _,
         lb::{AS_USED, LbAsV2Details, LbVipDetails},
@@ -14,73 +18,130 @@ use maglev_model::{
     actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},
 };
 
-/// VPP's state, and what VPP prints about each application server beside its state.
+/// VPP's state, and what VPP prints about application servers beside their state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LbReading {
     pub actual: Actual,
-    pub servers: ServerTexts,
+    /// Entries of the sticky tables that refer to a live server, expired ones included; absent where the text is not parsable.
+    pub flows: Flows,
+    /// Stats index of the route to the address of a live server.
+    pub routes: BTreeMap<IpAddr, u32>,
 }
 
-/// The live application servers in the CLI text, by VIP and address.
-pub type ServerTexts = BTreeMap<VppVip, ServerMap<ServerText>>;
+/// Tracked flows by VIP and application server.
+type Flows = BTreeMap<VppVip, ServerMap<u32>>;
 
-/// Values that VPP prints for an application server; `None` if not parsable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServerText {
-    /// Entries of the sticky tables that refer to the server, expired ones included.
-    pub flows: Option<u32>,
-    /// Stats index of the route to the server.
-    pub dpo: Option<u32>,
+impl LbReading {
+    /// Adds what the text of a live VIP shows. Equal flows share the memory of those `before`.
+    pub(super) fn add_text(&mut self, shown: &CliVip, before: &Flows) {
+        let Some(ases) = &shown.ases else { return };
+        let mut flows = Vec::with_capacity(ases.len());
+        for CliAs { address, flows: of_server, dpo, .. } in ases.iter().filter(|server| !server.removed) {
+            if let Some(dpo) = dpo {
+                self.routes.entry(*address).or_insert(*dpo);
+            }
+            flows.extend(of_server.map(|of_server| (*address, of_server)));
+        }
+        self.flows.insert(shown.vip, shared(flows.into_iter().collect(), before.get(&shown.vip)));
+    }
 }
 
-/// The live application servers of live VIPs. Absent for a VIP whose servers are not parsable.
-pub fn server_texts(cli_vips: &[CliVip]) -> ServerTexts {
-    let live = cli_vips.iter().filter(|vip| !vip.removed).filter_map(|vip| Some((vip.vip, vip.ases.as_ref()?)));
-    let servers = |ases: &Vec<CliAs>| {
-        let live = ases.iter().filter(|server| !server.removed);
-        live.map(|server| (server.address, ServerText { flows: server.flows, dpo: server.dpo })).collect()
-    };
-    live.map(|(vip, ases)| (vip, servers(ases))).collect()
+/// A reading of which more is to arrive: first the VIPs, then the application servers, then the text.
+#[derive(Debug, Default)]
+pub struct PartialReading {
+    /// An earlier reading.
+    before: LbReading,
+    reading: LbReading,
+    /// The last VIP and its live application servers that have arrived. VPP sends those of a VIP one after the other.
+    servers: Option<(VppVip, Vec<(IpAddr, ActualAs)>)>,
+    text: VipReader,
+    /// The first live object in the text that the dumps lack, with the name of the missing message.
+    missing: Option<(&'static str, String)>,
 }
 
-/// The first live object in the CLI text that the dumps lack, with the name of the missing message. `actual` is the merged
-/// state. VPP drops messages for a client that reads too slowly, and a missing VIP would be taken for a removed one.
-pub fn missing_in_dumps(actual: &Actual, cli_vips: &[CliVip]) -> Option<(&'static str, String)> {
-    for CliVip { vip, ases, .. } in cli_vips.iter().filter(|vip| !vip.removed) {
-        let Some(dumped) = actual.vips.get(vip) else { return Some((LbVipDetails::NAME, format!("VIP {vip}"))) };
-        let live = ases.iter().flatten().filter(|server| !server.removed);
-        if let Some(server) = live.map(|server| server.address).find(|address| !dumped.ases.contains_key(address)) {
-            return Some((LbAsV2Details::NAME, format!("application server {server} of VIP {vip}")));
+impl PartialReading {
+    /// A reading that shares memory with `before`.
+    pub fn new(before: LbReading) -> Self {
+        Self { before, ..Self::default() }
+    }
+
+    /// Adds a VIP.
+    pub fn add_vip(&mut self, details: &LbVipDetails) {
+        self.reading.actual.vips.insert(details.vip.into(), vip(details));
+    }
+
+    /// Adds an application server. Removed ones, and those of VIPs that are not listed, wait for garbage collection and are
+    /// left out.
+    pub fn add_server(&mut self, details: &LbAsV2Details) {
+        let vip = VppVip::from(details.vip);
+        if self.servers.as_ref().is_none_or(|(last, _)| *last != vip) {
+            self.end_servers();
+        }
+        let (_, servers) = self.servers.get_or_insert_with(|| (vip, Vec::new()));
+        servers.extend(server(details));
+    }
+
+    fn end_servers(&mut self) {
+        let Some((key, servers)) = self.servers.take() else { return };
+        let Some(vip) = self.reading.actual.vips.get_mut(&key) else { return };
+        let earlier = vip.ases.iter().map(|(address, server)| (*address, *server));
+        let servers = earlier.chain(servers).collect();
+        vip.ases = shared(servers, self.before.actual.vips.get(&key).map(|before| &before.ases));
+    }
+
+    /// Adds the next piece of the text, cut anywhere.
+    pub fn add_text(&mut self, piece: &[u8]) {
+        self.end_servers();
+        let mut reader = std::mem::take(&mut self.text);
+        reader.read(piece, |shown| self.add_shown(&shown));
+        self.text = reader;
+    }
+
+    /// Adds what the text shows of a VIP. Removed VIPs are left out. VPP drops messages for a client that reads too slowly, and a
+    /// missing VIP would be taken for a removed one.
+    fn add_shown(&mut self, shown: &CliVip) {
+        if shown.removed {
+            return;
+        }
+        let Some(vip) = self.reading.actual.vips.get_mut(&shown.vip) else {
+            self.missing.get_or_insert_with(|| (LbVipDetails::NAME, format!("VIP {}", shown.vip)));
+            return;
+        };
+        vip.sticky = shown.sticky;
+        vip.pool_index = Some(shown.pool_index);
+        let live = shown.ases.iter().flatten().filter(|server| !server.removed).map(|server| server.address);
+        if self.missing.is_none()
+            && let Some(server) = live.into_iter().find(|address| !vip.ases.contains_key(address))
+        {
+            let object = format!("application server {server} of VIP {}", shown.vip);
+            self.missing = Some((LbAsV2Details::NAME, object));
+        }
+        self.reading.add_text(shown, &self.before.flows);
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`]: a dump lacks an object that the text shows.
+    pub fn finish(mut self) -> Result<LbReading, Error> {
+        self.end_servers();
+        std::mem::take(&mut self.text).finish(|shown| self.add_shown(&shown));
+        match self.missing {
+            Some((message, object)) => Err(Error::Incomplete { message, object }),
+            None => Ok(self.reading),
         }
     }
-    None
 }
 
-/// Merges the replies; `cli_vips` is the parsed CLI text. Removed application servers, and servers of VIPs that are not
-/// listed, wait for garbage collection and are left out. So are removed VIPs in `cli_vips`.
-pub fn merge(vips: &[LbVipDetails], ases: &[LbAsV2Details], cli_vips: &[CliVip]) -> Actual {
-    let mut actual: BTreeMap<VppVip, ActualVip> =
-        vips.iter().map(|details| (details.vip.into(), vip(details))).collect();
-    for cli_vip in cli_vips.iter().filter(|cli_vip| !cli_vip.removed) {
-        if let Some(vip) = actual.get_mut(&cli_vip.vip) {
-            vip.sticky = cli_vip.sticky;
-            vip.pool_index = Some(cli_vip.pool_index);
-        }
-    }
-    // VPP sends the servers of a VIP one after the other.
-    for of_one_vip in ases.chunk_by(|this, next| this.vip == next.vip) {
-        if let Some(vip) = of_one_vip.first().and_then(|server| actual.get_mut(&server.vip.into())) {
-            vip.ases =
-                vip.ases.iter().map(|(address, server)| (*address, *server)).chain(servers(of_one_vip)).collect();
-        }
-    }
-    Actual { vips: actual, weightless: false }
+/// `now`, in the memory of `before` if both are equal.
+fn shared<V: Clone + PartialEq>(now: ServerMap<V>, before: Option<&ServerMap<V>>) -> ServerMap<V> {
+    before.filter(|before| **before == now).cloned().unwrap_or(now)
 }
 
-/// The live application servers in a dump.
-pub fn servers(ases: &[LbAsV2Details]) -> impl Iterator<Item = (IpAddr, ActualAs)> {
-    let live = ases.iter().filter(|server| server.flags & AS_USED != 0);
-    live.map(|server| (server.app_srv, ActualAs { weight: server.weight, buckets: server.num_buckets }))
+/// The application server in a message; `None` if it was removed.
+pub fn server(details: &LbAsV2Details) -> Option<(IpAddr, ActualAs)> {
+    let server = ActualAs { weight: details.weight, buckets: details.num_buckets };
+    (details.flags & AS_USED != 0).then_some((details.app_srv, server))
 }
 
 fn vip(details: &LbVipDetails) -> ActualVip {
@@ -111,6 +172,25 @@ mod tests {
     fn server(vip: WireVip, address: &str, flags: u8, weight: u8) -> LbAsV2Details {
         let app_srv = address.parse().unwrap();
         LbAsV2Details { vip, app_srv, flags, in_use_since: 0, weight, num_buckets: 7 }
+    }
+
+    /// The text of the VIPs is given parsed.
+    fn read(
+        before: LbReading,
+        vips: &[LbVipDetails],
+        ases: &[LbAsV2Details],
+        text: &[CliVip],
+    ) -> Result<LbReading, Error> {
+        let mut partial = PartialReading::new(before);
+        vips.iter().for_each(|vip| partial.add_vip(vip));
+        ases.iter().for_each(|server| partial.add_server(server));
+        partial.end_servers();
+        text.iter().for_each(|shown| partial.add_shown(shown));
+        partial.finish()
+    }
+
+    fn merge(vips: &[LbVipDetails], ases: &[LbAsV2Details], text: &[CliVip]) -> Actual {
+        read(LbReading::default(), vips, ases, text).unwrap().actual
     }
 
     fn shown(vip: WireVip, pool_index: u32, removed: bool, sticky: Option<bool>) -> CliVip {
@@ -152,9 +232,12 @@ mod tests {
         let text =
             [CliVip { ases: Some(ases), ..shown(web, 1, false, None) }, shown(wire("198.51.100.2", 80), 2, true, None)];
         let (vips, servers) = ([details(web)], [server(web, "192.0.2.10", AS_USED, 10)]);
-        assert_eq!(missing_in_dumps(&merge(&vips, &servers, &[]), &[]), None, "nothing is known from an empty text");
-        let missing =
-            |vips: &[_], servers: &[_]| missing_in_dumps(&merge(vips, servers, &text), &text).map(|(_, object)| object);
+        assert!(read(LbReading::default(), &vips, &servers, &[]).is_ok(), "nothing is known from an empty text");
+        let missing = |vips: &[_], servers: &[_]| match read(LbReading::default(), vips, servers, &text) {
+            Ok(_) => None,
+            Err(Error::Incomplete { object, .. }) => Some(object),
+            Err(other) => panic!("{other}"),
+        };
         assert_eq!(missing(&vips, &servers), None, "removed objects need not be dumped");
         assert_eq!(missing(&[], &servers).as_deref(), Some("VIP 198.51.100.1/32 tcp 80"));
         let removed = [server(web, "192.0.2.10", 0, 10)];
@@ -166,23 +249,18 @@ mod tests {
     #[test]
     fn affinity_and_pool_index_come_from_the_text_of_the_live_vip() {
         let web = wire("198.51.100.1", 80);
-        let text = [
-            shown(web, 1, true, Some(false)),
-            shown(web, 5, false, Some(true)),
-            shown(wire("198.51.100.9", 80), 6, false, Some(true)),
-        ];
+        let text = [shown(web, 1, true, Some(false)), shown(web, 5, false, Some(true))];
         for text in [text.to_vec(), text.iter().rev().cloned().collect()] {
             let actual = merge(&[details(web)], &[], &text);
-            assert_eq!(actual.vips.len(), 1, "the text alone makes no VIP");
             let vip = &actual.vips[&web.into()];
             assert_eq!((vip.sticky, vip.pool_index), (Some(true), Some(5)));
         }
     }
 
     #[test]
-    fn flows_and_indexes_are_those_of_live_servers() {
+    fn flows_and_routes_are_those_of_live_servers() {
         let web = wire("198.51.100.1", 80);
-        let server = |address: &str, dpo, removed| CliAs {
+        let shown_server = |address: &str, dpo, removed| CliAs {
             address: address.parse().unwrap(),
             weight: Some(1),
             buckets: 1,
@@ -191,13 +269,30 @@ mod tests {
             removed,
         };
         let with_servers = |removed, ases| CliVip { ases, ..shown(web, 1, removed, Some(false)) };
-        let ases = vec![server("192.0.2.10", 18, false), server("192.0.2.11", 19, true)];
-        let texts = server_texts(&[
-            with_servers(true, Some(vec![server("192.0.2.10", 11, false)])),
-            with_servers(false, Some(ases)),
-        ]);
-        let expected = [("192.0.2.10".parse().unwrap(), ServerText { flows: Some(19), dpo: Some(18) })];
-        assert_eq!(texts, [(web.into(), expected.into())].into());
-        assert!(server_texts(&[with_servers(false, None)]).is_empty());
+        let ases = vec![shown_server("192.0.2.10", 18, false), shown_server("192.0.2.11", 19, true)];
+        let text =
+            [with_servers(true, Some(vec![shown_server("192.0.2.10", 11, false)])), with_servers(false, Some(ases))];
+        let (vips, servers) = ([details(web)], [server(web, "192.0.2.10", AS_USED, 1)]);
+        let reading = read(LbReading::default(), &vips, &servers, &text).unwrap();
+        let address = "192.0.2.10".parse().unwrap();
+        assert_eq!(reading.flows, [(web.into(), [(address, 19)].into())].into());
+        assert_eq!(reading.routes, [(address, 18)].into());
+        let unparsable = read(LbReading::default(), &vips, &servers, &[with_servers(false, None)]).unwrap();
+        assert_eq!((unparsable.flows.len(), unparsable.routes.len()), (0, 0));
+    }
+
+    #[test]
+    fn unchanged_vips_share_the_memory_of_the_earlier_reading() {
+        let (web, api) = (wire("198.51.100.1", 80), wire("198.51.100.2", 80));
+        let vips = [details(web), details(api)];
+        let servers = |weight| [server(web, "192.0.2.10", AS_USED, 1), server(api, "192.0.2.10", AS_USED, weight)];
+        let before = read(LbReading::default(), &vips, &servers(1), &[]).unwrap();
+        let now = read(before.clone(), &vips, &servers(2), &[]).unwrap();
+        let first = |reading: &LbReading, vip: WireVip| -> *const IpAddr {
+            reading.actual.vips[&vip.into()].ases.keys().next().unwrap()
+        };
+        let is_shared = |vip| first(&before, vip) == first(&now, vip);
+        assert_eq!((is_shared(web), is_shared(api)), (true, false));
+        assert_eq!(now, read(LbReading::default(), &vips, &servers(2), &[]).unwrap());
     }
 }

@@ -1,5 +1,10 @@
 //! `vlib.api`: VPP's command line, for state without an API message.
 
+use crate::{
+    codec::{CodecError, Reader, Wire as _},
+    messages::{HeaderKind, header},
+};
+
 message! {
     /// Runs a command of VPP's command line.
     Request CliInband = "cli_inband" 0xf837_7302 {
@@ -17,3 +22,23 @@ message! {
     }
 }
 answered!(CliInband => CliInbandReply);
+
+/// Size of the body of a [`CliInbandReply`] up to its text.
+pub const BEFORE_TEXT: usize = 14;
+
+/// Reads the body of a [`CliInbandReply`] up to its text. Returns the length of the text.
+///
+/// # Errors
+/// The body is too short, or the text does not fill the rest of a body of `length` bytes.
+pub fn text_length(body: &[u8], length: usize) -> Result<usize, CodecError> {
+    let mut from = Reader::new(body);
+    header(&mut from, HeaderKind::Reply)?;
+    let _retval = i32::get(&mut from)?;
+    let needed = usize::try_from(u32::get(&mut from)?).unwrap_or(usize::MAX);
+    let left = length.saturating_sub(BEFORE_TEXT);
+    match left.checked_sub(needed) {
+        Some(0) => Ok(needed),
+        Some(left) => Err(CodecError::Trailing { left }),
+        None => Err(CodecError::Short { needed, left }),
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -11,15 +12,35 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::message_observer::MessageObserver;
 use crate::{
+    codec::CodecError,
     error::{CloseReason, Error},
     messages::KnownMessage,
 };
 
-/// The bodies of the frames that reply to a request.
-#[derive(Debug)]
-pub struct RawReply {
-    pub reply: Bytes,
-    pub details: Vec<Bytes>,
+/// Takes the body of a details message.
+type TakeDetails = Box<dyn FnMut(&[u8]) -> Result<(), CodecError> + Send>;
+/// Takes a piece of a text.
+type TakeText = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Takes the content of a reply while it arrives: a dump of VPP, or its text, may have hundreds of thousands of lines. Runs in
+/// the session's task.
+pub enum Sink {
+    /// The reply is a message without details.
+    None,
+    /// Takes the body of each details message.
+    Details(TakeDetails),
+    /// Takes the text of a [`CliInbandReply`](crate::messages::vlib::CliInbandReply) of a successful command, cut anywhere.
+    Text(TakeText),
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Details(_) => "Details",
+            Self::Text(_) => "Text",
+        })
+    }
 }
 
 /// A message that VPP is expected to send, with its id on this session.
@@ -44,16 +65,20 @@ pub struct ExpectedReply {
 pub struct PendingRequest {
     pub context: u32,
     pub expected: ExpectedReply,
-    pub details: Vec<Bytes>,
+    pub sink: Sink,
+    /// Number of details received.
+    pub details: usize,
     /// Size of the request's frames in bytes.
     pub bytes: usize,
-    reply_tx: oneshot::Sender<Result<RawReply, Error>>,
+    reply_tx: oneshot::Sender<Result<Bytes, Error>>,
 }
 
 impl PendingRequest {
+    /// Completes the request with the body of the last message. That of a text has no text any more.
     pub fn complete(self, reply: Bytes) {
+        drop(self.sink);
         // The caller may have dropped the future; the request was executed nevertheless.
-        let _ = self.reply_tx.send(Ok(RawReply { reply, details: self.details }));
+        let _ = self.reply_tx.send(Ok(reply));
     }
 
     pub fn fail(self, error: Error) {
@@ -104,8 +129,9 @@ impl RequestQueue {
     pub fn enqueue(
         &self,
         expected: ExpectedReply,
+        sink: Sink,
         write: impl FnOnce(u32, &mut BytesMut),
-    ) -> Result<oneshot::Receiver<Result<RawReply, Error>>, Error> {
+    ) -> Result<oneshot::Receiver<Result<Bytes, Error>>, Error> {
         let (mut queue, message) = (self.queue(), expected.request.name);
         if let Some(reason) = &queue.closed {
             self.observer.unsent(expected.request);
@@ -121,7 +147,7 @@ impl RequestQueue {
         write(context, &mut queue.frames);
         let bytes = queue.frames.len() - before;
         let (reply_tx, reply_rx) = oneshot::channel();
-        queue.waiting.push_back(PendingRequest { context, expected, details: Vec::new(), bytes, reply_tx });
+        queue.waiting.push_back(PendingRequest { context, expected, sink, details: 0, bytes, reply_tx });
         // With more than one request waiting, the task was already notified, or takes them when the window opens.
         let first = queue.waiting.len() == 1;
         drop(queue);

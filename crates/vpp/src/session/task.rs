@@ -22,14 +22,16 @@ use tokio::{
 use super::{
     SessionOptions,
     dial::ApiStream,
-    request_queue::{ExpectedMessage, PendingRequest, RequestQueue},
+    request_queue::{ExpectedMessage, PendingRequest, RequestQueue, Sink},
 };
 use crate::{
+    codec::CodecError,
     error::{CloseReason, Error},
     frame,
     messages::{
         self, HeaderKind, KnownMessage,
         memclnt::{ControlPing, SockclntDelete},
+        vlib,
     },
 };
 
@@ -40,7 +42,9 @@ pub struct Task {
     stream: Box<dyn ApiStream>,
     input: BytesMut,
     output: BytesMut,
-    /// Time of the last reply, or of sending the first request in flight.
+    /// The text that arrives, of the first request in flight.
+    text: Option<ArrivingText>,
+    /// Time of the last reply or part of one, or of sending the first request in flight.
     progress: Instant,
     unregister: BytesMut,
     queue: Arc<RequestQueue>,
@@ -48,6 +52,14 @@ pub struct Task {
     deadline: Duration,
     /// The last field: the socket is closed before the end of the session is published.
     outstanding: Outstanding,
+}
+
+/// A text that is passed on while its frame arrives.
+struct ArrivingText {
+    /// The body up to the text.
+    head: Bytes,
+    /// Bytes that have not arrived.
+    missing: usize,
 }
 
 /// The requests in flight. Dropping them publishes the end of the session, however the task ends: by itself, by a panic,
@@ -78,6 +90,7 @@ impl Task {
             stream,
             input,
             output: BytesMut::new(),
+            text: None,
             progress: Instant::now(),
             unregister,
             outstanding: Outstanding {
@@ -176,36 +189,104 @@ impl Task {
     }
 
     fn dispatch_all(&mut self) -> Result<(), CloseReason> {
-        while let Some(body) = frame::parse(&mut self.input).map_err(CloseReason::Frame)? {
-            self.dispatch(body)?;
+        while self.pass_text_on() {
+            match frame::parse(&mut self.input).map_err(CloseReason::Frame)? {
+                Some(body) => self.dispatch(&body)?,
+                None if self.begin_text() => {}
+                None => break,
+            }
         }
         Ok(())
     }
 
+    /// Begins to pass on the text of a large frame that is not complete. Returns false if the input has none.
+    fn begin_text(&mut self) -> bool {
+        let Some((head, length)) = frame::begin_of_large(&self.input, vlib::BEFORE_TEXT) else { return false };
+        let Some((index, true)) = self.find_request(head) else { return false };
+        let has_sink = |pending: &PendingRequest| matches!(pending.sink, Sink::Text(_));
+        // A frame of another length is refused when it is complete.
+        let Ok(missing) = vlib::text_length(head, length) else { return false };
+        if !self.outstanding.in_flight.get(index).is_some_and(has_sink) {
+            return false;
+        }
+        self.fail_unanswered(index);
+        self.input.advance(frame::HEADER);
+        let head = Bytes::copy_from_slice(&self.input.split_to(vlib::BEFORE_TEXT));
+        self.text = Some(ArrivingText { head, missing });
+        true
+    }
+
+    /// Passes on the received part of a text. Returns false while more of it is missing.
+    fn pass_text_on(&mut self) -> bool {
+        let Some(text) = &mut self.text else { return true };
+        let count = text.missing.min(self.input.len());
+        if messages::retval(&text.head) == Some(0)
+            && let Some(PendingRequest { sink: Sink::Text(sink), .. }) = self.outstanding.in_flight.front_mut()
+        {
+            sink(&self.input[..count]);
+        }
+        self.input.advance(count);
+        text.missing -= count;
+        if count > 0 {
+            self.progress = Instant::now();
+        }
+        if text.missing > 0 {
+            return false;
+        }
+        if let (Some(ArrivingText { head, .. }), Some(pending)) =
+            (self.text.take(), self.outstanding.in_flight.pop_front())
+        {
+            self.complete(pending, head);
+        }
+        true
+    }
+
     /// Routes one frame to its request; a frame that matches no request is counted.
-    fn dispatch(&mut self, body: Bytes) -> Result<(), CloseReason> {
-        let Some((index, last)) = self.find_request(&body) else {
-            self.queue.ignore(messages::id(&body).unwrap_or_default());
+    fn dispatch(&mut self, body: &Bytes) -> Result<(), CloseReason> {
+        let Some((index, last)) = self.find_request(body) else {
+            self.queue.ignore(messages::id(body).unwrap_or_default());
             return Ok(());
         };
         self.progress = Instant::now();
+        self.fail_unanswered(index);
+        let Some(mut pending) = self.outstanding.in_flight.pop_front() else { return Ok(()) };
+        if last {
+            let reply = pending.expected.reply.message;
+            return match take_text(&mut pending.sink, body) {
+                Ok(text) => {
+                    self.complete(pending, body.slice(..body.len() - text));
+                    Ok(())
+                }
+                Err(error) => Err(malformed(pending, reply, error)),
+            };
+        }
+        let Some(ExpectedMessage { message, .. }) = pending.expected.details else { return Ok(()) };
+        self.queue.observer.received(message, None);
+        pending.details += 1;
+        let taken = match &mut pending.sink {
+            Sink::Details(sink) => sink(body),
+            Sink::None | Sink::Text(_) => Ok(()),
+        };
+        if let Err(error) = taken {
+            return Err(malformed(pending, message, error));
+        }
+        let is_endless = pending.details > MAX_DETAILS;
+        self.outstanding.in_flight.push_front(pending);
+        if is_endless { Err(CloseReason::Endless { message: message.name, limit: MAX_DETAILS }) } else { Ok(()) }
+    }
+
+    fn complete(&self, pending: PendingRequest, reply: Bytes) {
+        self.queue.observer.received(pending.expected.reply.message, messages::retval(&reply));
+        pending.complete(reply);
+    }
+
+    /// Fails the requests before the one at `index`, which VPP replies to: VPP replies in order.
+    fn fail_unanswered(&mut self, index: usize) {
         for unanswered in self.outstanding.in_flight.drain(..index) {
             self.queue.observer.unanswered(unanswered.expected.reply.message);
             let message = unanswered.expected.request.name;
             unanswered.fail(Error::Unanswered { message });
         }
-        if last && let Some(pending) = self.outstanding.in_flight.pop_front() {
-            self.queue.observer.received(pending.expected.reply.message, messages::retval(&body));
-            pending.complete(body);
-        } else if let Some(pending) = self.outstanding.in_flight.front_mut() {
-            let Some(ExpectedMessage { message, .. }) = pending.expected.details else { return Ok(()) };
-            self.queue.observer.received(message, None);
-            if pending.details.len() == MAX_DETAILS {
-                return Err(CloseReason::Endless { message: message.name, limit: MAX_DETAILS });
-            }
-            pending.details.push(body);
-        }
-        Ok(())
     }
 
     /// Index of the request in flight that the frame replies to, and true if the frame completes the reply.
@@ -219,4 +300,20 @@ impl Task {
         let detail = expected.details.is_some_and(|details| details.id == envelope.id);
         (last || detail).then_some((index, last))
     }
+}
+
+/// Passes the text of a complete frame to a sink of texts, unless the command failed. Returns the length of the text.
+fn take_text(sink: &mut Sink, body: &[u8]) -> Result<usize, CodecError> {
+    let Sink::Text(sink) = sink else { return Ok(0) };
+    let length = vlib::text_length(body, body.len())?;
+    if messages::retval(body) == Some(0) {
+        sink(&body[body.len() - length..]);
+    }
+    Ok(length)
+}
+
+/// Fails the request whose reply cannot be decoded. Returns the reason for the end of the session.
+fn malformed(pending: PendingRequest, message: KnownMessage, error: CodecError) -> CloseReason {
+    pending.fail(Error::Malformed { message: message.name, source: error.clone() });
+    CloseReason::Malformed { message: message.name, error }
 }

@@ -9,13 +9,28 @@ use super::{PoolUse, PortSelector, list};
 use crate::object::{AddressType, EndpointSliceObject, EndpointState, SliceContent, SlicePort};
 use maglev_model::{Name, vip::Family};
 
+/// The slices of a Service that concern a pool.
+pub struct PoolSlices<'a> {
+    /// The readable slices of the family.
+    readable: Vec<Readable<'a>>,
+    /// Those with the port of the pool.
+    for_port: Vec<Readable<'a>>,
+    /// The first slice of the Service that does not decode and may have endpoints of the pool.
+    pub unreadable: Option<&'a Name>,
+}
+
+/// A readable slice of the wanted family.
+#[derive(Clone, Copy)]
+struct Readable<'a> {
+    slice: &'a EndpointSliceObject,
+    content: &'a SliceContent,
+}
+
 /// The endpoints of a pool.
 pub struct Endpoints<'a> {
     pub by_address: BTreeMap<IpAddr, Endpoint<'a>>,
-    /// The addresses that a readable slice of the Service lists as ready, for whatever port.
-    pub ready_for_any_port: HashSet<IpAddr>,
-    /// The first slice of the Service that does not decode and may have endpoints of the pool.
-    pub unreadable: Option<&'a Name>,
+    /// True if there may be others, in a slice that does not decode.
+    pub incomplete: bool,
 }
 
 /// An endpoint. Several slices may have it while the EndpointSlice controller moves endpoints between slices.
@@ -27,15 +42,9 @@ pub struct Endpoint<'a> {
     generation: i64,
 }
 
-/// A readable slice of the wanted family.
-struct Readable<'a> {
-    slice: &'a EndpointSliceObject,
-    content: &'a SliceContent,
-}
-
-impl<'a> Endpoints<'a> {
-    /// The endpoints of a pool. Fails with a clause for messages if the slices have endpoints, and none of them, or none for
-    /// certain, is for the port of the pool.
+impl<'a> PoolSlices<'a> {
+    /// The slices of a pool. Fails with a clause for messages if they have endpoints, and none of them, or none for certain, is
+    /// for the port of the pool.
     pub fn new(slices: &[&'a EndpointSliceObject], pool: PoolUse<'_>) -> Result<Self, String> {
         let family = family(slices, Family::from_address(pool.vip));
         let may_have = |slice: &EndpointSliceObject| {
@@ -45,28 +54,42 @@ impl<'a> Endpoints<'a> {
         let readable: Vec<Readable<'a>> =
             relevant().filter_map(|slice| Some(Readable { slice, content: slice.content.as_ref().ok()? })).collect();
         let for_port = select(&readable, pool)?;
-        let ready = readable.iter().flat_map(|slice| &slice.content.endpoints);
-        let ready = ready.filter(|endpoint| endpoint.state == EndpointState::Ready).map(|endpoint| endpoint.address);
-        let mut endpoints = Self {
-            by_address: BTreeMap::new(),
-            ready_for_any_port: ready.collect(),
-            unreadable: relevant().find(|slice| slice.content.is_err()).map(|slice| &slice.name),
-        };
-        for Readable { slice, content } in for_port {
+        let unreadable = relevant().find(|slice| slice.content.is_err()).map(|slice| &slice.name);
+        Ok(Self { readable, for_port, unreadable })
+    }
+
+    /// The names of the slices with the port of the pool.
+    pub fn names(&self) -> impl Iterator<Item = &'a Name> {
+        self.for_port.iter().map(|Readable { slice, .. }| &slice.name)
+    }
+
+    /// The addresses that a readable slice of the Service lists as ready, for whatever port.
+    pub fn ready_for_any_port(&self) -> HashSet<IpAddr> {
+        let endpoints = self.readable.iter().flat_map(|slice| &slice.content.endpoints);
+        let ready = endpoints.filter(|endpoint| endpoint.state == EndpointState::Ready);
+        ready.map(|endpoint| endpoint.address).collect()
+    }
+}
+
+impl<'a> Endpoints<'a> {
+    /// The endpoints for the port of the pool.
+    pub fn new(slices: &PoolSlices<'a>) -> Self {
+        let mut endpoints = Self { by_address: BTreeMap::new(), incomplete: slices.unreadable.is_some() };
+        for Readable { slice, content } in &slices.for_port {
             for endpoint in &content.endpoints {
                 let (node, state, generation) = (endpoint.node.as_deref(), endpoint.state, slice.generation);
                 endpoints.add(endpoint.address, Endpoint { node, state, generation });
             }
         }
-        Ok(endpoints)
+        endpoints
     }
 
     /// Adds an endpoint. Of two with one address the one in the newer generation counts, else the one in the better state.
     fn add(&mut self, address: IpAddr, new: Endpoint<'a>) {
         let rank = |endpoint: &Endpoint<'a>| (endpoint.generation, endpoint.state);
-        let is_better = |old: &Endpoint<'a>| rank(&new) > rank(old);
-        if self.by_address.get(&address).is_none_or(is_better) {
-            self.by_address.insert(address, new);
+        let endpoint = self.by_address.entry(address).or_insert(new);
+        if rank(&new) > rank(endpoint) {
+            *endpoint = new;
         }
     }
 
@@ -86,17 +109,18 @@ fn family(slices: &[&EndpointSliceObject], wanted: Family) -> Family {
 }
 
 /// The slices with the port of the pool. A Frontend for all traffic needs no port.
-fn select<'r, 'a>(readable: &'r [Readable<'a>], pool: PoolUse<'_>) -> Result<Vec<&'r Readable<'a>>, String> {
+fn select<'a>(readable: &[Readable<'a>], pool: PoolUse<'_>) -> Result<Vec<Readable<'a>>, String> {
     if pool.protocol.is_none() && pool.service.port == PortSelector::Only {
-        return Ok(readable.iter().collect());
+        return Ok(readable.to_vec());
     }
-    let ports = |slice: &&'r Readable<'a>| {
+    let ports = |slice: &Readable<'a>| {
         let fits = |port: &&SlicePort| pool.protocol.is_none() || port.protocol == pool.protocol;
         slice.content.ports.iter().filter(fits)
     };
-    let selects = |slice: &&'r Readable<'a>| ports(slice).any(|port| selects(&pool.service.port, port));
+    let selects = |slice: &Readable<'a>| ports(slice).any(|port| selects(&pool.service.port, port));
     // Slices of a Service without endpoints have no ports.
-    let filled: Vec<&Readable<'a>> = readable.iter().filter(|slice| !slice.content.endpoints.is_empty()).collect();
+    let is_filled = |slice: &Readable<'a>| !slice.content.endpoints.is_empty();
+    let filled: Vec<Readable<'a>> = readable.iter().copied().filter(is_filled).collect();
     let names: BTreeSet<&str> = filled.iter().flat_map(ports).map(|port| &*port.name).collect();
     if pool.service.port == PortSelector::Only && names.len() > 1 {
         return Err(format!(

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::fixture::{frontend, policy, tcp, vip, with},
-    DRAINING, NOT_READY, READY, backends, endpoints, fixture, following, following_at, members, port, slice, stored,
+    super::fixture::{IndexFixture, frontend, policy, tcp, vip, with},
+    DRAINING, NOT_READY, READY, backends, broken, endpoints, fixture, following, following_at, members, port, slice,
+    stored, workers,
 };
 use crate::{AddressType, EndpointSliceObject, Object, SliceContent, SlicePort};
 use maglev_model::{
@@ -176,4 +177,61 @@ fn slice_of_another_service_is_ignored_and_can_be_relabelled() {
     assert!(members(&fixture).is_empty());
     let family = Family::V4;
     assert_eq!(other(1).address_type, Some(AddressType::Ip(family)));
+}
+
+#[test]
+fn frontends_of_one_service_have_the_members_that_each_has_alone() {
+    let ports = |names: &[&str], slice: EndpointSliceObject| {
+        let SliceContent { endpoints, .. } = slice.content.unwrap();
+        let ports = names.iter().map(|name| port(name, 8080)).collect();
+        Object::EndpointSlice(EndpointSliceObject { content: Ok(SliceContent { ports, endpoints }), ..slice })
+    };
+    let rows = [("10.0.0.1", "w1", READY), ("10.0.0.2", "w1", READY), ("10.0.0.3", "w2", DRAINING)];
+    let six = slice("web-6", 1, &[("2001:db8::1", "w3", READY)]);
+    let mut objects = workers();
+    objects.push(tcp("shop/c"));
+    objects.push(ports(&["http", "admin"], slice("web-a", 1, &rows)));
+    objects.push(ports(&["http"], slice("web-b", 1, &[("10.0.0.4", "w4", READY), ("10.0.0.5", "w3", NOT_READY)])));
+    objects.push(ports(&["http"], six.clone()));
+    objects.push(stored(EndpointSliceObject { address_type: six.address_type, ..broken("web-c") }));
+    let settings = [
+        json!({"targets": "Nodes", "port": "http"}),
+        json!({"targets": "Nodes", "port": "http"}),
+        json!({"targets": "Nodes", "port": "http", "weight": 3}),
+        json!({"targets": "Nodes", "port": "admin", "weight": 3}),
+        json!({"targets": "Nodes", "port": "admin", "externalTrafficPolicy": "Cluster"}),
+        json!({"targets": "Endpoints", "port": "admin"}),
+        json!({"targets": "Endpoints", "port": "http"}),
+        json!({"targets": "Endpoints", "port": "http", "healthCheckRef": {"name": "c"}}),
+        json!({"targets": "Endpoints", "port": "http"}),
+        json!({"targets": "Endpoints", "port": "none"}),
+    ];
+    let mut frontends = Vec::new();
+    // By name, those with VIPs of one family are next to each other.
+    for (family, network) in [("four", "203.0.113."), ("six", "2001:db8:f::")] {
+        for (number, settings) in settings.iter().enumerate() {
+            let mut service = json!({"name": "web"});
+            service.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+            let pool = json!([{"name": "primary", "service": service}]);
+            let spec = with(vip(&format!("{network}{}", number + 1), 80, &[]), "pools", pool);
+            frontends.push((format!("shop/{family}-{number}"), spec));
+        }
+    }
+    let objects = |frontends: &[(String, Value)]| {
+        let frontends = frontends.iter().map(|(name, spec)| frontend(name, 1, spec));
+        objects.iter().cloned().chain(frontends).collect()
+    };
+    let mut all = IndexFixture::new(objects(&frontends));
+    let changed = slice("web-a", 2, &rows[1..]);
+    for change in [None, Some(ports(&["http", "admin"], changed))] {
+        change.iter().for_each(|change| drop(all.apply(change.clone())));
+        for one in &frontends {
+            let mut alone = IndexFixture::new(objects(std::slice::from_ref(one)));
+            change.iter().for_each(|change| drop(alone.apply(change.clone())));
+            assert_eq!(all.frontend(&one.0), alone.frontend(&one.0));
+            assert_eq!(all.problems(Kind::Frontend, &one.0), alone.problems(Kind::Frontend, &one.0));
+        }
+    }
+    let [first, second] = ["shop/four-0", "shop/four-1"].map(|name| all.frontend(name).pools[0].members.as_ptr());
+    assert_eq!(first, second, "they share the list");
 }

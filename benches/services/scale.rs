@@ -7,7 +7,7 @@
 //! ```
 //!
 //! * **start**: from the start of the process until it has reported each Frontend as Programmed.
-//! * **memory**: resident, after the start and at the end.
+//! * **memory**: resident, after the start and at the end, and the peaks until and since then: VPP's state is read every 30 s.
 //! * **changed slice**: one endpoint starts or ends to terminate, one slice after the other; each changes a weight in the 3
 //!   VIPs of the Service. CPU is the time of all threads from /proc, without that of as long a time before, in which only
 //!   probes ran. The time until VPP has the last of the 3 weights is printed, too.
@@ -73,6 +73,8 @@ async fn measure() -> anyhow::Result<()> {
     print("  CPU of it", agent.cpu()?.as_secs_f64(), "s", f64::NAN);
     sleep(SETTLED).await;
     print("resident memory after the start", agent.memory()?, "MiB", 150.0);
+    print("  peak of the start", agent.peak_memory()?, "MiB", f64::NAN);
+    agent.forget_peak_memory()?;
 
     let (idle_start, requests) = (agent.cpu()?, health.requests());
     sleep(IDLE).await;
@@ -94,7 +96,7 @@ async fn measure() -> anyhow::Result<()> {
     print("  until VPP has the weights, median", latencies[CHANGES / 2].as_secs_f64() * 1e3, "ms", f64::NAN);
     print("  p99", latencies[CHANGES * 99 / 100].as_secs_f64() * 1e3, "ms", f64::NAN);
     print("resident memory at the end", agent.memory()?, "MiB", 150.0);
-    print("  peak", agent.peak_memory()?, "MiB", f64::NAN);
+    print("  peak since the start", agent.peak_memory()?, "MiB", 150.0);
     Ok(())
 }
 

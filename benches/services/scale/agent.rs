@@ -91,8 +91,15 @@ impl Agent {
         usage::resident(&self.directory())
     }
 
-    /// Largest resident memory so far, in MiB.
+    /// Largest resident memory so far, or since [`Self::forget_peak_memory`], in MiB.
     pub fn peak_memory(&self) -> anyhow::Result<f64> {
         usage::peak(&self.directory())
+    }
+
+    /// Measures the largest resident memory from now on.
+    pub fn forget_peak_memory(&self) -> anyhow::Result<()> {
+        let path = self.directory().join("clear_refs");
+        // 5 resets the high water mark: proc_pid_clear_refs(5).
+        fs::write(&path, "5").with_context(|| format!("cannot write {}", path.display()))
     }
 }

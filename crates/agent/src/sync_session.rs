@@ -356,15 +356,16 @@ impl SyncSession {
                 return;
             }
         };
-        let at = pending_dump.time((state.clock)());
-        state.dump.send_replace(Some(Arc::new(LbDump { at, conf, actual: actual.clone() })));
-        let mut cached = CachedVppState { conf, actual, flows, number: pending_dump.number };
+        let mut cached = CachedVppState { conf, actual: actual.clone(), flows, number: pending_dump.number };
         pending_dump.since.iter().for_each(|step| cached.apply(step));
         self.spot_checks = self.spot_checks.after_dump(&cached);
         let before = self.cached.replace(cached);
         let verifies_large_change = self.is_large_change();
         self.last_dump = Some(FinishedDump { started: pending_dump.started, finished: now, verifies_large_change });
         self.publish_vpp_state(state, before.as_ref());
+        // After the event, which it has as well.
+        let at = pending_dump.time((state.clock)());
+        state.dump.send_replace(Some(Arc::new(LbDump { at, conf, actual })));
         self.warn_unreadable(state);
         self.write_conf(state, now);
         let verified = self.take_verified(state, pending_dump.number);

@@ -20,6 +20,9 @@ pub const MAX_BODY: usize = 64 << 20;
 /// A larger frame has memory of its own, which is released with the frame.
 const LARGE: usize = 1 << 20;
 
+/// The text of a larger frame is passed on before the frame is complete.
+const LONG_TEXT: usize = READ_CHUNK;
+
 /// Bytes reserved for one read from a socket.
 const READ_CHUNK: usize = 64 << 10;
 
@@ -64,10 +67,10 @@ fn body_length(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     Ok(Some(body))
 }
 
-/// The first `count` bytes of the body of a large frame that is not complete, and the length of the body; `None` if `buffer`
+/// The first `count` bytes of the body of a long frame that is not complete, and the length of the body; `None` if `buffer`
 /// does not begin with such a frame, or has fewer bytes of it.
-pub fn begin_of_large(buffer: &[u8], count: usize) -> Option<(&[u8], usize)> {
-    let body = body_length(buffer).ok()?.filter(|body| *body > LARGE)?;
+pub fn begin_of_long(buffer: &[u8], count: usize) -> Option<(&[u8], usize)> {
+    let body = body_length(buffer).ok()?.filter(|body| *body > LONG_TEXT)?;
     Some((buffer.get(HEADER..HEADER + count)?, body))
 }
 

@@ -12,7 +12,7 @@
 //!   order, so a reply to a later request means that VPP dropped the earlier request: only that call
 //!   fails. A window limits the requests in flight. It holds a request for each of a thousand VIPs, so
 //!   that a request for one VIP need not wait for VPP's reply about another.
-//! * **Deadline**: starts with the last reply, because VPP's main thread may be busy with earlier
+//! * **Deadline**: starts with the last reply, or part of a long text, because VPP's main thread may be busy with earlier
 //!   requests. An expired deadline ends the session.
 //! * **End**: with a [`CloseReason`]; every outstanding call fails with it. A session does not reconnect: its
 //!   owner must open a new one. Dropping the last handle closes the session.

@@ -36,7 +36,7 @@ impl PendingDump {
     }
 }
 
-/// Reads in a task of its own: parsing thousands of servers must not delay a health transition.
+/// Reads in a task of its own: what is decoded for thousands of servers must not delay a health transition.
 pub fn in_own_task<T: Send + 'static>(
     read: impl Future<Output = Result<T, DataplaneError>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, DataplaneError>> {

@@ -10,7 +10,6 @@ use tokio::{
 
 use super::poller::Poller;
 use crate::{mirror::Mirror, update::FleetUpdate};
-use maglev_model::actual::LbDump;
 
 /// Readings for one change at the shortest interval. Mostly the agent reads VPP half a second after its own change. A busy agent
 /// does so later, and the interval doubles.
@@ -26,14 +25,18 @@ impl<M: Mirror> Poller<M> {
         sleep(self.options.timings.dumps).await;
         self.read_dump().await;
         while changed_rx.changed().await.is_ok() {
-            let (mut readings, mut is_newer) = (0, false);
-            while !is_newer {
+            let mut readings = 0;
+            loop {
                 sleep(self.options.timings.dumps).await;
                 let changed = *changed_rx.borrow_and_update();
-                let read = self.read_dump().await;
-                is_newer = read.is_none_or(|read| changed.is_none_or(|changed| read.at >= changed));
-                readings += 1;
-                let is_rare = !is_newer && readings >= FREQUENT_READINGS;
+                match self.read_dump().await {
+                    Reading::NoVpp => break,
+                    Reading::Dump(at) if changed.is_none_or(|changed| at >= changed) => break,
+                    Reading::Dump(_) => readings += 1,
+                    // A busy agent, or one that refuses.
+                    Reading::Failed => readings = readings.max(FREQUENT_READINGS) + 1,
+                }
+                let is_rare = readings >= FREQUENT_READINGS;
                 if is_rare && timeout(self.rest(readings), changed_rx.changed()).await.is_ok() {
                     readings = 0;
                 }
@@ -49,13 +52,37 @@ impl<M: Mirror> Poller<M> {
         (self.options.timings.dumps * (1 << doubled)).min(LONGEST_INTERVAL)
     }
 
-    async fn read_dump(&self) -> Option<Arc<LbDump>> {
-        let answer = timeout(self.options.timings.state, self.client.lb_state()).await;
-        let dump = answer.ok().and_then(Result::ok).map(Arc::new);
-        let previous = std::mem::replace(&mut self.cell.state().dump, dump.clone());
-        if previous.map(|dump| dump.at) != dump.as_ref().map(|dump| dump.at) {
+    /// Reads VPP's state. A failed reading leaves the one before.
+    async fn read_dump(&self) -> Reading {
+        let reply = timeout(self.options.timings.state, self.client.lb_state()).await;
+        let dump = match reply {
+            Ok(Ok(dump)) => Some(Arc::new(dump)),
+            Ok(Err(error)) if error.reason() == "Unavailable" => None,
+            Ok(Err(_)) | Err(_) => return Reading::Failed,
+        };
+        let at = dump.as_ref().map(|dump| dump.at);
+        let is_new = {
+            let stored = &mut self.cell.state().dump;
+            // An equal one keeps its memory.
+            let is_new = stored.as_ref().map(|before| before.at) != at;
+            if is_new {
+                *stored = dump;
+            }
+            is_new
+        };
+        if is_new {
             self.publish(FleetUpdate::Dump);
         }
-        dump
+        at.map_or(Reading::NoVpp, Reading::Dump)
     }
+}
+
+/// Result of a request for VPP's state.
+enum Reading {
+    /// The time of the dump.
+    Dump(Timestamp),
+    /// The agent is not connected to VPP, or cannot be reached.
+    NoVpp,
+    /// No response in time, or a refusal.
+    Failed,
 }

@@ -199,9 +199,9 @@ impl Task {
         Ok(())
     }
 
-    /// Begins to pass on the text of a large frame that is not complete. Returns false if the input has none.
+    /// Begins to pass on the text of a long frame that is not complete. Returns false if the input has none.
     fn begin_text(&mut self) -> bool {
-        let Some((head, length)) = frame::begin_of_large(&self.input, vlib::BEFORE_TEXT) else { return false };
+        let Some((head, length)) = frame::begin_of_long(&self.input, vlib::BEFORE_TEXT) else { return false };
         let Some((index, true)) = self.find_request(head) else { return false };
         let has_sink = |pending: &PendingRequest| matches!(pending.sink, Sink::Text(_));
         // A frame of another length is refused when it is complete.
@@ -257,7 +257,10 @@ impl Task {
                     self.complete(pending, body.slice(..body.len() - text));
                     Ok(())
                 }
-                Err(error) => Err(malformed(pending, reply, error)),
+                Err(error) => {
+                    self.queue.observer.received(reply, None);
+                    Err(malformed(pending, reply, error))
+                }
             };
         }
         let Some(ExpectedMessage { message, .. }) = pending.expected.details else { return Ok(()) };
@@ -268,6 +271,7 @@ impl Task {
             Sink::None | Sink::Text(_) => Ok(()),
         };
         if let Err(error) = taken {
+            self.queue.observer.unanswered(pending.expected.reply.message);
             return Err(malformed(pending, message, error));
         }
         let is_endless = pending.details > MAX_DETAILS;

@@ -39,7 +39,7 @@ use self::{
     pending_dump::{DumpReason, FinishedDump, PendingDump, in_own_task},
     retries::RetrySchedule,
     spot_check::{ServersOfVips, SpotCheck, SpotChecks},
-    verification::Unverified,
+    verification::{Settling, Unverified},
     work_queue::WorkQueue,
 };
 use super::{
@@ -86,6 +86,7 @@ pub struct SyncSession {
     spot_checks: SpotChecks,
     /// Addresses written since they were last read.
     unverified: BTreeMap<IpAddr, Unverified>,
+    settling: Settling,
     pass: Option<Pass>,
     /// During the warm-up: addresses with a VIP whose backends do not all have a health state yet.
     warming: BTreeSet<IpAddr>,
@@ -165,6 +166,7 @@ impl SyncSession {
             spot_check: None,
             spot_checks: SpotChecks::Possible,
             unverified: BTreeMap::new(),
+            settling: Settling::new(),
             pass: None,
             warming: BTreeSet::new(),
             retries: RetrySchedule::default(),

@@ -15,6 +15,7 @@
 //! The text is not a stable interface: a value that cannot be parsed is left out and thus unknown, VIP by VIP. No
 //! function here returns an error, or keeps more of the text in memory than its results.
 
+mod server_line;
 mod sticky_tables;
 pub mod vip_reader;
 
@@ -25,6 +26,7 @@ use std::{
 
 pub use self::{sticky_tables::parse_sticky_tables, vip_reader::VipReader};
 
+use self::server_line::application_server;
 use maglev_model::actual::{ActualEncap, VppVip};
 
 pub const SHOW_VIPS: &str = "show lb vips verbose";
@@ -166,25 +168,6 @@ fn ases(mut body: Lines<'_>) -> Option<Vec<CliAs>> {
     let lines = body.filter(|line| !line.trim().is_empty());
     let ases = lines.map(application_server).collect::<Option<Vec<_>>>()?;
     (ases.len() == count).then_some(ases)
-}
-
-fn application_server(line: &str) -> Option<CliAs> {
-    let address = line.split_whitespace().next()?.parse().ok()?;
-    let buckets = number(line, "buckets")?;
-    let (flows, dpo) = (number(line, "flows"), field(line, "dpo:"));
-    let removed = match line.split_whitespace().next_back()? {
-        "used" => false,
-        "removed" => true,
-        _ => return None,
-    };
-    Some(CliAs { address, weight: field(line, "weight:"), buckets, flows, dpo, removed })
-}
-
-/// The number in `buckets:317` or, up to 26.06, in `317 buckets`.
-fn number(line: &str, unit: &str) -> Option<u32> {
-    let (words, units) = (line.split_whitespace(), line.split_whitespace().skip(1));
-    let before_unit = || words.zip(units).find(|(_, word)| *word == unit)?.0.parse().ok();
-    parsed(line, |word| word.strip_prefix(unit)?.strip_prefix(':')).or_else(before_unit)
 }
 
 /// The value of the word that begins with `key`.

@@ -29,7 +29,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
     let _log = telemetry::log::init(LogOptions { format: flags.log_format, level: flags.log_level })?;
     // The agent is mostly idle, and the node's cores belong to VPP.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // With one CPU, a second thread would only cost switches between both.
+    let workers = std::thread::available_parallelism().map_or(2, |cpus| cpus.get().min(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let registry = Registry::new();
     telemetry::register_build_info(&registry, VERSION, COMMIT)?;
     let options = BusOptions { log_level: flags.log_level, clock: Timestamp::now, epoch: fastrand::u64(..) };

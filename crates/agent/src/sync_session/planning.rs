@@ -18,7 +18,7 @@ use maglev_model::{
     config::{Frontend, Standing},
     desired::{Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, obstacle, state_not_writable},
     event::{Event, ProgramResult, Scope},
-    plan::{AddressPlan, plan_address},
+    plan::{AddressPlan, Step, plan_address},
     problem::{Problem, Reason},
     vip::VipKey,
     weights::ActivePool,
@@ -94,7 +94,15 @@ impl SyncSession {
             // The dump matches the desired state, whatever VPP replied to an earlier step.
             self.retries.record_success(address);
         }
-        self.report(state, address, &claims, &desired, &plan, &deferred);
+        let pending = self.report(state, address, &claims, &desired, &plan, &deferred);
+        let sets_weight = |step: &Step| matches!(step, Step::SetWeight { .. });
+        // A step of a ramp follows the one before.
+        let is_ramped = pending.iter().any(|frontend| frontend.ramp_up.is_some());
+        if pending.len() == claims.len() && due.is_empty() && !is_ramped && plan.steps().all(sets_weight) {
+            self.settling.insert(address, pending);
+        } else {
+            self.settling.remove(&address);
+        }
         if plan.is_empty() || (!plan.recreates.is_empty() && !state.recreates.try_start(address)) {
             return;
         }
@@ -127,6 +135,7 @@ impl SyncSession {
         self.save_owned_vips(state, now);
     }
 
+    /// Reports the state of each Frontend. Returns those that are Programmed once VPP is found to have the plan.
     fn report(
         &self,
         state: &mut AgentState,
@@ -135,8 +144,9 @@ impl SyncSession {
         desired: &Desired,
         plan: &AddressPlan,
         deferred: &Deferred,
-    ) {
-        let Some(cached) = &self.cached else { return };
+    ) -> Vec<Arc<Frontend>> {
+        let mut pending = Vec::new();
+        let Some(cached) = &self.cached else { return pending };
         for AssessedFrontend { frontend, held_change, active_pool, assessment } in claims {
             // Weights that wait for the warm-up are not in effect.
             if !matches!(assessment, Assessment::WarmingUp) {
@@ -169,6 +179,7 @@ impl SyncSession {
                 _ if self.retries.is_failing(address) => continue,
                 _ if planned || self.unverified.contains_key(&address) => {
                     state.reports.set_pending(frontend);
+                    pending.push(Arc::clone(frontend));
                     continue;
                 }
                 _ if cached.actual.weightless && frontend.needs_weights() => {
@@ -178,6 +189,7 @@ impl SyncSession {
             };
             state.reports.set(held_change.as_ref().unwrap_or(frontend), result, reason);
         }
+        pending
     }
 }
 

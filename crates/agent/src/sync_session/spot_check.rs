@@ -16,6 +16,7 @@ use crate::{dataplane::DataplaneError, state::AgentState};
 use maglev_model::{
     ServerMap,
     actual::{ActualAs, LbDump, VppVip},
+    event::ProgramResult,
 };
 
 /// The servers of VIPs in VPP.
@@ -126,6 +127,14 @@ impl SyncSession {
         let is_settled = self.unverified.is_empty() && self.jobs.is_empty();
         let at = is_settled.then(state.clock);
         state.dump.send_replace(dump.map(|dump| LbDump { at: at.unwrap_or(dump.at), ..dump }.into()));
-        self.enqueue(verified.into_iter().filter(|address| !self.retries.is_waiting(*address)).collect::<Vec<_>>());
+        for address in verified.into_iter().filter(|address| !self.retries.is_waiting(*address)).collect::<Vec<_>>() {
+            match self.settling.remove(&address) {
+                // Another plan would have nothing to do.
+                Some(frontends) if !self.queue.is_waiting(address) => {
+                    frontends.iter().for_each(|frontend| state.reports.set(frontend, ProgramResult::Programmed, ""));
+                }
+                _ => self.queue.enqueue(address),
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use super::{SyncSession, pending_dump::DumpReason};
 use crate::state::AgentState;
 use maglev_model::{
     actual::{Actual, VppVip},
+    config::Frontend,
     plan::vips_on_address,
 };
 
@@ -37,6 +39,10 @@ impl Unverified {
         Self { servers_only: later.servers_only && before.is_none_or(|before| before.servers_only), ..later }
     }
 }
+
+/// The Frontends of the addresses whose last plan only set weights: they are Programmed, and there is nothing to plan, once VPP is
+/// found to have these.
+pub type Settling = BTreeMap<IpAddr, Vec<Arc<Frontend>>>;
 
 impl SyncSession {
     /// Verifies the written addresses: with a dump, or with a check of their VIPs if VPP has many others.

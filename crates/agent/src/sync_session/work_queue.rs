@@ -53,6 +53,11 @@ impl WorkQueue {
         !self.waiting.is_empty()
     }
 
+    /// True if `address` is queued.
+    pub fn is_waiting(&self, address: IpAddr) -> bool {
+        self.waiting.contains(&address)
+    }
+
     /// Records a plan of `steps` steps in flight for `address`.
     pub fn begin(&mut self, address: IpAddr, steps: usize) {
         self.steps += steps;

@@ -249,34 +249,35 @@ impl Task {
         };
         self.progress = Instant::now();
         self.fail_unanswered(index);
-        let Some(mut pending) = self.outstanding.in_flight.pop_front() else { return Ok(()) };
         if last {
-            let reply = pending.expected.reply.message;
+            let Some(mut pending) = self.outstanding.in_flight.pop_front() else { return Ok(()) };
             return match take_text(&mut pending.sink, body) {
                 Ok(text) => {
                     self.complete(pending, body.slice(..body.len() - text));
                     Ok(())
                 }
                 Err(error) => {
-                    self.queue.observer.received(reply, None);
-                    Err(malformed(pending, reply, error))
+                    let message = pending.expected.reply.message;
+                    self.queue.observer.received(message, None);
+                    Err(malformed(pending, message, error))
                 }
             };
         }
+        let Some(pending) = self.outstanding.in_flight.front_mut() else { return Ok(()) };
         let Some(ExpectedMessage { message, .. }) = pending.expected.details else { return Ok(()) };
         self.queue.observer.received(message, None);
         pending.details += 1;
+        if pending.details > MAX_DETAILS {
+            return Err(CloseReason::Endless { message: message.name, limit: MAX_DETAILS });
+        }
         let taken = match &mut pending.sink {
             Sink::Details(sink) => sink(body),
             Sink::None | Sink::Text(_) => Ok(()),
         };
-        if let Err(error) = taken {
-            self.queue.observer.unanswered(pending.expected.reply.message);
-            return Err(malformed(pending, message, error));
-        }
-        let is_endless = pending.details > MAX_DETAILS;
-        self.outstanding.in_flight.push_front(pending);
-        if is_endless { Err(CloseReason::Endless { message: message.name, limit: MAX_DETAILS }) } else { Ok(()) }
+        let Err(error) = taken else { return Ok(()) };
+        let Some(pending) = self.outstanding.in_flight.pop_front() else { return Ok(()) };
+        self.queue.observer.unanswered(pending.expected.reply.message);
+        Err(malformed(pending, message, error))
     }
 
     fn complete(&self, pending: PendingRequest, reply: Bytes) {

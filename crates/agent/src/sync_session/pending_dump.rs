@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use tokio::{task::JoinError, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::verification::VERIFY_AFTER;
 use crate::dataplane::{DataplaneError, VppReading};
 use maglev_model::{actual::ActualConf, plan::Step};
 
 /// The rest after a dump before one that only verifies, as a multiple of the time that the dump took.
 const REST: u32 = 20;
-/// The same while a large part of VPP's VIPs is to be verified.
+/// The same while a large part of VPP's VIPs is to be verified, but at least the delay of the first verification.
 const REST_IN_LARGE_CHANGE: u32 = 2;
 /// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(15);
@@ -68,7 +69,9 @@ impl FinishedDump {
     pub fn rest(self, is_large_change: bool) -> Duration {
         let is_large_change = is_large_change || self.verifies_large_change;
         let took = self.finished.duration_since(self.started);
-        (took * if is_large_change { REST_IN_LARGE_CHANGE } else { REST }).min(LONGEST_REST)
+        // Transitions that fall into a dump wait longer than others.
+        let rest = if is_large_change { (took * REST_IN_LARGE_CHANGE).max(VERIFY_AFTER) } else { took * REST };
+        rest.min(LONGEST_REST)
     }
 }
 

@@ -30,6 +30,13 @@ fn dump(at: Timestamp) -> Option<Arc<LbDump>> {
     Some(Arc::new(LbDump { at, conf, actual: Actual::default() }))
 }
 
+/// Gives the agent a dump, and waits until the fleet has read it.
+async fn dump_is_read(node: &AgentServer, fleet: &mut TestFleet, at: Timestamp, what: &str) {
+    node.dump.send_replace(dump(at));
+    let was_read = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == at);
+    fleet.until("node-a", what, was_read).await;
+}
+
 #[tokio::test]
 async fn version_and_readiness_are_polled() {
     let node = node().await;
@@ -84,9 +91,7 @@ async fn dump_older_than_the_change_is_read_again() {
     node.settled(2).await;
     // The agent reads VPP some time after the change.
     let later = Timestamp::now();
-    node.dump.send_replace(dump(later));
-    let newer = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == later);
-    fleet.until("node-a", "the dump was read again", newer).await;
+    dump_is_read(&node, &mut fleet, later, "the dump was read again").await;
     fleet.stop().await;
     node.stop().await;
 }
@@ -98,14 +103,10 @@ async fn dump_that_follows_a_change_much_later_is_read() {
     node.events.emit_change(Change::VppConnected(Arc::default()));
     // Each of them takes a reading, and none is newer than the change.
     for second in 1..=14 {
-        node.dump.send_replace(dump(Timestamp::from_second(second).unwrap()));
-        let was_read = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at.as_second() == second);
-        fleet.until("node-a", "an older dump was read", was_read).await;
+        dump_is_read(&node, &mut fleet, Timestamp::from_second(second).unwrap(), "an older dump was read").await;
     }
     let later = Timestamp::now();
-    node.dump.send_replace(dump(later));
-    let newer = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == later);
-    fleet.until("node-a", "the dump was read again", newer).await;
+    dump_is_read(&node, &mut fleet, later, "the dump was read again").await;
     fleet.stop().await;
     node.stop().await;
 }
@@ -119,9 +120,7 @@ async fn dump_that_follows_a_change_before_the_session_is_read() {
     let mut fleet = TestFleet::<View>::start(&[node.address], fast_timings());
     fleet.until("node-a", "the dump was read", |state| state.dump.is_some()).await;
     let later = Timestamp::now();
-    node.dump.send_replace(dump(later));
-    let newer = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == later);
-    fleet.until("node-a", "the dump was read again without a change", newer).await;
+    dump_is_read(&node, &mut fleet, later, "the dump was read again without a change").await;
     fleet.stop().await;
     node.stop().await;
 }
